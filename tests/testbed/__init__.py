@@ -1,0 +1,1 @@
+"""The machines that the tests of manifold.core run against, all on one machine."""

@@ -1,0 +1,1 @@
+"""A Kubernetes API on loopback, and the backends that run its pods."""
