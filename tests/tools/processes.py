@@ -1,0 +1,81 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running a program to its end, and ending it with its children when we are told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+GRACE = 60.0
+"""Seconds that an interrupted program has to tidy up before it is killed."""
+
+
+class Failed(Exception):
+    """A program that has to succeed did not; ``output`` is what it wrote."""
+
+    def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
+        super().__init__(f"{Path(argv[0]).name} ended with {code}: {' '.join(argv)}")
+        self.output = output
+
+
+def stop_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end us as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path | None = None) -> int:
+    """Run a program in a process group of its own and return its exit status.
+
+    What it writes goes to our own stdout, or to the end of ``log``. On Ctrl-C its whole group is
+    interrupted once and waited for; a second Ctrl-C, or the end of the grace time, kills it.
+    """
+    sys.stdout.flush()
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(log.open("ab")) if log else None
+        process = subprocess.Popen(
+            argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, process_group=0
+        )
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            _end(process)
+            raise
+
+
+def output(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a short program and return its stdout; raise Failed where it does not succeed."""
+    done = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(argv, done.returncode, done.stdout + done.stderr)
+    return done.stdout
+
+
+def must(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> None:
+    """Run a program of the set-up, its output kept in ``log``; raise Failed where it does not succeed."""
+    code = run(argv, cwd=cwd, env=env, log=log)
+    if code:
+        raise Failed(argv, code, log.read_text(errors="replace"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(GRACE)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The suites: what is run for each, and when it counts as passed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import coverage_table, packaging, places, sanity
+from tools.request import FOLDERS, Leg, Suite, suite_of
+from tools.workshop import Workshop
+
+_NO_TESTS = 5  # pytest's exit status when nothing was collected
+
+
+class Skip(Exception):
+    """A suite has nothing to do here; the text says why."""
+
+
+def lint(workshop: Workshop, leg: Leg) -> bool:
+    """Style, format and types of our Python; then ansible-lint over what users would see."""
+    home = places.CHECKOUT
+    python = workshop.environment("default")
+    env = workshop.variables(python, workshop.snapshot().parents[2])
+    cache = str(workshop.cache / "ruff")
+    ruff = python.tool("ruff")
+    codes = [
+        workshop.check("ruff check", [ruff, "check", "--cache-dir", cache, "."], cwd=home, env=env),
+        workshop.check("ruff format", [ruff, "format", "--check", "--cache-dir", cache, "."], cwd=home, env=env),
+        workshop.check("mypy", mypy(workshop), cwd=home, env=env),
+    ]
+    tools = workshop.environment("lint")
+    env = workshop.variables(tools, workshop.snapshot().parents[2])
+    ansible_lint = [tools.tool("ansible-lint"), "--offline", "--strict", "--nocolor"]
+    codes.append(workshop.check("ansible-lint", ansible_lint, cwd=workshop.snapshot(), env=env))
+    return not any(codes)
+
+
+def mypy(workshop: Workshop) -> list[str]:
+    """Return the command that checks the types of the plugins and of the tests."""
+    cache = str(workshop.cache / "mypy")
+    folders = [name for name in ("plugins", "extensions", "tests") if _has_python(places.CHECKOUT / name)]
+    return [workshop.environment("default").tool("mypy"), "--cache-dir", cache, *folders]
+
+
+def docs(workshop: Workshop, leg: Leg) -> bool:
+    """What a documentation site would make of the plugins, and the changelog fragments."""
+    tools = workshop.environment("lint")
+    copy = workshop.snapshot()
+    env = workshop.variables(tools, copy.parents[2])
+    pages = [tools.tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", str(copy)]
+    codes = [
+        workshop.check("antsibull-docs", pages, cwd=copy, env=env),
+        workshop.check("antsibull-changelog", [tools.tool("antsibull-changelog"), "lint"], cwd=copy, env=env),
+    ]
+    return not any(codes)
+
+
+def pytest(suite: Suite) -> Callable[[Workshop, Leg], bool]:
+    """Return the function that runs a suite of pytest's."""
+
+    def run(workshop: Workshop, leg: Leg) -> bool:
+        chosen = [path for path in workshop.request.paths if suite_of(path) is suite]
+        wanted = chosen or [folder for folder in FOLDERS[suite] if _has_python(places.CHECKOUT / folder)]
+        if not wanted:
+            raise Skip("no tests there yet")
+        python = workshop.environment(leg.value)
+        collections = workshop.collections(leg)
+        env = workshop.variables(python, collections)
+        env["PATH"] += ":" + workshop.system_path
+        command = [python.tool("python"), "-m", "pytest", *_pytest_options(workshop, leg), *wanted]
+        if leg is Leg.DEFAULT and suite is not Suite.TESTBED:
+            command[2:2] = ["coverage", "run", f"--rcfile={coverage_table.settings(workshop.folder)}", "-m"]
+        code = workshop.check(f"pytest {suite.value}", command, cwd=places.CHECKOUT, env=env)
+        if code == _NO_TESTS and not chosen:
+            raise Skip("no test of this tier")
+        return code == 0
+
+    return run
+
+
+def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
+    options = ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
+    if (places.CHECKOUT / "tests" / "conftest.py").exists():
+        options += ["--tier", workshop.tier().value]
+    return [*options, "-ra", "--durations=5", *workshop.request.pytest_arguments]
+
+
+def molecule(workshop: Workshop, leg: Leg) -> bool:
+    """The scenarios under ``extensions/molecule``, on this machine, without containers."""
+    if not (places.CHECKOUT / "plugins" / "modules").is_dir():
+        raise Skip("no modules there yet")
+    tools = workshop.environment("lint")
+    copy = workshop.snapshot()
+    env = workshop.variables(tools, copy.parents[2])
+    env["MOLECULE_EPHEMERAL_DIRECTORY"] = str(workshop.folder / "molecule")
+    command = [tools.tool("molecule"), "test", "--all"]
+    code = workshop.check("molecule", command, cwd=copy / "extensions", env=env)
+    shutil.rmtree(workshop.folder / "molecule", ignore_errors=True)
+    return code == 0
+
+
+def coverage(workshop: Workshop, leg: Leg) -> bool:
+    """What the unit and integration suites of this run reached, per kind of context."""
+    return coverage_table.run(workshop)
+
+
+def _has_python(folder: Path) -> bool:
+    return any(folder.rglob("*.py"))
+
+
+RUNNERS: dict[Suite, Callable[[Workshop, Leg], bool]] = {
+    Suite.LINT: lint,
+    Suite.DOCS: docs,
+    Suite.UNIT: pytest(Suite.UNIT),
+    Suite.TESTBED: pytest(Suite.TESTBED),
+    Suite.INTEGRATION: pytest(Suite.INTEGRATION),
+    Suite.COVERAGE: coverage,
+    Suite.BUILD: packaging.build,
+    Suite.MOLECULE: molecule,
+    Suite.SANITY: sanity.run,
+}
