@@ -14,6 +14,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 
@@ -83,7 +84,7 @@ class PodBackend(abc.ABC):
     def exec(self, uid: str, request: ExecRequest) -> subprocess.Popen[bytes]:
         """Start a command in a container with pipes for the wanted streams (used by the WebSocket front)."""
 
-    def exec_url(self, uid: str, request: ExecRequest) -> str | None:
+    def exec_url(self, uid: str, request: ExecRequest) -> str | None:  # noqa: ARG002 - for those who override it
         """Return the URL of a native SPDY exec endpoint, or None if this backend has none."""
         return None
 
@@ -91,13 +92,17 @@ class PodBackend(abc.ABC):
     def connect(self, uid: str, port: int) -> socket.socket:
         """Open a TCP connection to a port as seen inside the pod; raise BackendError if refused."""
 
-    def port_forward_url(self, uid: str, ports: list[int]) -> str | None:
+    def port_forward_url(self, uid: str, ports: list[int]) -> str | None:  # noqa: ARG002 - as above
         """Return the URL of a native SPDY port-forward endpoint, or None if this backend has none."""
         return None
 
     @abc.abstractmethod
     def logs(self, uid: str, container: str) -> bytes:
         """Return what the container has written to stdout and stderr so far."""
+
+    def root(self, uid: str) -> Path | None:  # noqa: ARG002 - as above
+        """Return the directory of this machine that holds the pod's files, or None if there is none to look at."""
+        return None
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors as the Kubernetes API reports them: an HTTP code and a ``v1.Status`` body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """A request the API refuses; ``reason`` is one of the ``metav1.StatusReason`` names."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+    def status(self) -> dict[str, Any]:
+        """Return the ``v1.Status`` that a client is shown."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
+        }
+
+
+def not_found(what: str, name: str) -> ApiError:
+    """No object of this name; ``what`` is the plural resource name."""
+    return ApiError(404, "NotFound", f'{what} "{name}" not found')
+
+
+def already_exists(what: str, name: str) -> ApiError:
+    """An object of this name is there already."""
+    return ApiError(409, "AlreadyExists", f'{what} "{name}" already exists')
+
+
+def conflict(what: str, name: str) -> ApiError:
+    """The client's resourceVersion is no longer the object's."""
+    return ApiError(
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on {what} "{name}": the object has been modified; '
+        "please apply your changes to the latest version and try again",
+    )
+
+
+def bad_request(message: str) -> ApiError:
+    """The request itself makes no sense."""
+    return ApiError(400, "BadRequest", message)
+
+
+def invalid(message: str) -> ApiError:
+    """The object in the request breaks a rule."""
+    return ApiError(422, "Invalid", message)
+
+
+def method_not_allowed(method: str, path: str) -> ApiError:
+    """The path exists but not for this verb."""
+    return ApiError(405, "MethodNotAllowed", f"the server does not allow {method} on {path}")
+
+
+def gone(message: str) -> ApiError:
+    """The resourceVersion asked for is older than the history kept."""
+    return ApiError(410, "Expired", message)

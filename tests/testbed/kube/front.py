@@ -1,0 +1,90 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API front: one HTTP server, the objects behind it, and what keeps them in step with a pod backend."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from testbed.kube import kubeconfig
+from testbed.kube.api import Api, Subresource
+from testbed.kube.backend import PodBackend
+from testbed.kube.defaults import NODE_NAME
+from testbed.kube.errors import ApiError
+from testbed.kube.faults import Faults
+from testbed.kube.http_server import HttpServer
+from testbed.kube.kubelet import Kubelet
+from testbed.kube.objects import Objects
+from testbed.kube.pod_streams import PodStreams
+from testbed.kube.resources import Registry
+from testbed.kube.store import Store
+from testbed.kube.workloads import Workloads
+
+_NAMESPACES = ("default", "kube-system", "kube-public")
+
+
+class Front:
+    """A Kubernetes API on loopback whose pods a backend runs. Serves from its construction to close().
+
+    ``websockets`` may be switched at any time; while it is off, WebSocket upgrades are refused with 400 and
+    clients fall back to SPDY.
+    """
+
+    def __init__(self, backend: PodBackend, *, websockets: bool = True) -> None:
+        self.backend = backend
+        self.websockets = websockets
+        self.faults = Faults()
+        self.objects = Objects(Store(), Registry())
+        self._create_cluster()
+        self._streams = PodStreams(self.objects, backend, self.faults, lambda: self.websockets)
+        self._kubelet = Kubelet(self.objects, backend)
+        self._workloads = Workloads(self.objects)
+        subresources: dict[str, Subresource] = {"exec": self._streams.exec, "log": self._streams.log}
+        self._server = HttpServer(Api(self.objects, subresources))
+        self._closed = False
+
+    def _create_cluster(self) -> None:
+        registry = self.objects.registry
+        for name in _NAMESPACES:
+            self.objects.create(registry.of_kind("Namespace", "v1"), None, {"metadata": {"name": name}})
+        self.objects.create(registry.of_kind("Node", "v1"), None, {"metadata": {"name": NODE_NAME}})
+
+    @property
+    def url(self) -> str:
+        """The URL of the API."""
+        return f"http://127.0.0.1:{self._server.port}"
+
+    def kubeconfig(
+        self, context: str = "testbed", namespace: str = "default", token: str | None = None
+    ) -> dict[str, Any]:
+        """Return a kubeconfig for this API; every token is accepted."""
+        return kubeconfig.kubeconfig(self.url, context, namespace, token)
+
+    def write_kubeconfig(
+        self, path: Path, context: str = "testbed", namespace: str = "default", token: str | None = None
+    ) -> Path:
+        """Write a kubeconfig that only its owner may read; return its path."""
+        return kubeconfig.write(path, self.kubeconfig(context, namespace, token))
+
+    def close(self) -> None:
+        """End every pod, connection and thread. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.faults.clear()
+        self.objects.store.close()
+        self._workloads.close()
+        self._kubelet.close()
+        with contextlib.suppress(ApiError):
+            self.backend.close()
+        self._server.close()
+        self._streams.close()
+
+    def __enter__(self) -> Front:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

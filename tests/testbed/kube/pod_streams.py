@@ -1,0 +1,173 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The streaming subresources of pods: ``exec``, ``log`` and ``portforward``."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from testbed.kube import exec_ws, websocket
+from testbed.kube.api import Target
+from testbed.kube.backend import BackendError, ExecRequest, PodBackend
+from testbed.kube.errors import ApiError, bad_request
+from testbed.kube.exec_relay import ClientStreams, ExecRelay, failed_to_start
+from testbed.kube.faults import ExecCall, Faults
+from testbed.kube.http_server import Exchange
+from testbed.kube.objects import Objects
+from testbed.kube.store import Obj
+
+_FOLLOW_SECONDS = 0.05
+
+
+class PodStreams:
+    """Serves the streaming subresources; ``websockets`` tells whether WebSocket upgrades are accepted now."""
+
+    def __init__(self, objects: Objects, backend: PodBackend, faults: Faults, websockets: Callable[[], bool]) -> None:
+        self._objects = objects
+        self._backend = backend
+        self._faults = faults
+        self._websockets = websockets
+        self._lock = threading.Lock()
+        self._abandoned: list[subprocess.Popen[bytes]] = []
+
+    # -- exec
+
+    def exec(self, exchange: Exchange, target: Target) -> None:
+        """Run a command in a container."""
+        pod, container = self._running_container(exchange, target)
+        request = ExecRequest(
+            container=container,
+            argv=tuple(exchange.query.get("command", ())),
+            stdin=exchange.flag("stdin"),
+            stdout=exchange.flag("stdout"),
+            stderr=exchange.flag("stderr"),
+            tty=exchange.flag("tty"),
+        )
+        if not request.argv:
+            raise bad_request("you must specify at least one command for the container")
+        if websocket.is_websocket(exchange):
+            self._require_websockets()
+            accepted = websocket.accept(exchange, exec_ws.PROTOCOLS)
+            self._relay(pod, request, exec_ws.WebSocketStreams(accepted))
+        else:
+            raise bad_request("Upgrade request required")
+
+    def _require_websockets(self) -> None:
+        if not self._websockets():
+            raise bad_request("the test bed is set to refuse WebSockets")
+
+    def _relay(self, pod: Obj, request: ExecRequest, client: ClientStreams) -> None:
+        metadata = pod["metadata"]
+        faults = self._faults.claim(ExecCall(metadata["name"], metadata["namespace"], request.container, request.argv))
+        try:
+            process = self._backend.exec(metadata["uid"], request)
+        except (BackendError, KeyError) as exc:
+            client.finish(failed_to_start(str(exc)))
+            for _ in client.stdin():
+                pass  # until the client has answered the close
+            return
+        relay = ExecRelay(process, client, faults)
+        try:
+            relay.run()
+        finally:
+            if relay.abandoned:
+                self._keep(process)
+
+    def _keep(self, process: subprocess.Popen[bytes]) -> None:
+        """Hold on to a process whose client has left: closing its pipes would kill it with SIGPIPE."""
+        with self._lock:
+            self._abandoned.append(process)
+            ended = [known for known in self._abandoned if known.poll() is not None]
+            self._abandoned = [known for known in self._abandoned if known not in ended]
+        for known in ended:
+            _close_pipes(known)
+
+    def close(self) -> None:
+        """Let go of the abandoned processes; call it after the backend has ended them."""
+        with self._lock:
+            abandoned, self._abandoned = self._abandoned, []
+        for process in abandoned:
+            process.wait()
+            _close_pipes(process)
+
+    # -- log
+
+    def log(self, exchange: Exchange, target: Target) -> None:
+        """Send what a container has written, and go on with ``follow``."""
+        pod, container = self._container(exchange, target)
+        tail = exchange.parameter("tailLines")
+        written = self._written(pod, container)
+        shown = b"".join(written.splitlines(keepends=True)[-int(tail) :]) if tail and int(tail) else written
+        if tail == "0":
+            shown = b""
+        if not exchange.flag("follow"):
+            exchange.send(200, shown, "text/plain")
+            return
+        send = exchange.start_chunks("text/plain")
+        if shown:
+            send(shown)
+        self._follow(exchange, pod, container, len(written), send)
+        send(b"")
+
+    def _follow(self, exchange: Exchange, pod: Obj, container: str, sent: int, send: Callable[[bytes], None]) -> None:
+        while True:
+            exchange.flush()
+            running = self._is_running(pod["metadata"]["uid"], container)
+            news = self._written(pod, container)[sent:]
+            if news:
+                send(news)
+                sent += len(news)
+            elif not running or exchange.client_left():
+                return
+            else:
+                time.sleep(_FOLLOW_SECONDS)
+
+    def _written(self, pod: Obj, container: str) -> bytes:
+        try:
+            return self._backend.logs(pod["metadata"]["uid"], container)
+        except (BackendError, KeyError, OSError) as exc:
+            name = pod["metadata"]["name"]
+            raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {exc}') from exc
+
+    def _is_running(self, uid: str, container: str) -> bool:
+        try:
+            state = self._backend.state(uid)
+        except KeyError:
+            return False
+        return any(known.running for known in state.containers if known.name == container)
+
+    # -- all
+
+    def _container(self, exchange: Exchange, target: Target) -> tuple[Obj, str]:
+        """Return the pod of the request and the container it names, or the pod's only one."""
+        pod = self._objects.get(target.resource, target.namespace, target.name)
+        names = [container["name"] for container in pod["spec"]["containers"]]
+        wanted = exchange.parameter("container")
+        if not wanted and len(names) > 1:
+            raise bad_request(
+                f"a container name must be specified for pod {target.name}, choose one of: [{' '.join(names)}]"
+            )
+        if wanted and wanted not in names:
+            raise bad_request(f"container {wanted} is not valid for pod {target.name}")
+        return pod, wanted or names[0]
+
+    def _running_container(self, exchange: Exchange, target: Target) -> tuple[Obj, str]:
+        pod, container = self._container(exchange, target)
+        if not self._is_running(pod["metadata"]["uid"], container):
+            phase = pod.get("status", {}).get("phase")
+            raise ApiError(
+                500,
+                "InternalError",
+                f'container "{container}" of pod "{target.name}" is not running (the pod is {phase})',
+            )
+        return pod, container
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

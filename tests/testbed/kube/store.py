@@ -1,0 +1,130 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A versioned map of objects with its history: what etcd is to a real API server.
+
+An object in the store is never changed in place. Whoever reads one may keep it but must copy it before
+changing it; a change enters as a new object with a new resourceVersion.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from testbed.kube.errors import gone
+
+Obj = dict[str, Any]
+
+
+class Ref(NamedTuple):
+    """Where an object lives; ``namespace`` is empty for cluster-wide resources."""
+
+    group: str
+    plural: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change: ``ADDED``, ``MODIFIED`` or ``DELETED``, the object after it and the one before."""
+
+    revision: int
+    type: str
+    ref: Ref
+    obj: Obj
+    old: Obj | None
+
+
+class Store:
+    """Objects by reference, and the last changes in order. Thread-safe."""
+
+    def __init__(self, history: int = 20_000) -> None:
+        self._objects: dict[tuple[str, str], dict[Ref, Obj]] = {}
+        self._events: deque[Event] = deque(maxlen=history)
+        self._revision = 0
+        self._changed = threading.Condition(threading.RLock())
+        self._closed = False
+
+    @property
+    def transaction(self) -> threading.Condition:
+        """The store's lock, to make a read and a write that depends on it one step."""
+        return self._changed
+
+    @property
+    def revision(self) -> int:
+        """The resourceVersion of the newest change."""
+        with self._changed:
+            return self._revision
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closed
+
+    def read(self, ref: Ref) -> Obj | None:
+        """Return the object, or None."""
+        with self._changed:
+            return self._objects.get((ref.group, ref.plural), {}).get(ref)
+
+    def items(self, group: str, plural: str, namespace: str | None = None) -> tuple[list[Obj], int]:
+        """Return the objects of a type in the order of their names, and the revision they were read at."""
+        with self._changed:
+            found = self._objects.get((group, plural), {})
+            refs = sorted(ref for ref in found if namespace in (None, ref.namespace))
+            return [found[ref] for ref in refs], self._revision
+
+    def entries(self, where: Callable[[Ref, Obj], bool]) -> list[tuple[Ref, Obj]]:
+        """Return every object of any type that the predicate accepts."""
+        with self._changed:
+            return [(ref, obj) for kind in self._objects.values() for ref, obj in kind.items() if where(ref, obj)]
+
+    def write(self, ref: Ref, obj: Obj) -> Obj:
+        """Insert or replace an object, which gets the next resourceVersion; the store owns ``obj`` from now on."""
+        with self._changed:
+            kind = self._objects.setdefault((ref.group, ref.plural), {})
+            old = kind.get(ref)
+            kind[ref] = obj
+            self._record("ADDED" if old is None else "MODIFIED", ref, obj, old)
+            return obj
+
+    def remove(self, ref: Ref) -> Obj | None:
+        """Take an object out and return its last form, or None if it was not there."""
+        with self._changed:
+            old = self._objects.get((ref.group, ref.plural), {}).pop(ref, None)
+            if old is None:
+                return None
+            last = {**old, "metadata": dict(old["metadata"])}
+            self._record("DELETED", ref, last, old)
+            return last
+
+    def _record(self, kind: str, ref: Ref, obj: Obj, old: Obj | None) -> None:
+        self._revision += 1
+        obj["metadata"]["resourceVersion"] = str(self._revision)
+        self._events.append(Event(self._revision, kind, ref, obj, old))
+        self._changed.notify_all()
+
+    def events_after(self, revision: int, timeout: float) -> list[Event]:
+        """Wait for changes newer than ``revision``; return them, or an empty list after ``timeout`` seconds.
+
+        Raise a 410 ApiError if the history no longer reaches back that far.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._revision > revision or self._closed, timeout)
+            missed = self._revision - revision
+            if missed <= 0:
+                return []
+            if missed > len(self._events):
+                raise gone(f"too old resource version: {revision} ({self._revision})")
+            # Revisions are consecutive, so the wanted events are the last `missed` ones.
+            return [self._events[i] for i in range(len(self._events) - missed, len(self._events))]
+
+    def close(self) -> None:
+        """Wake everybody who waits for changes; nothing new is expected."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
