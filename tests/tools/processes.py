@@ -32,7 +32,7 @@ def stop_on_signals() -> None:
     signal.signal(signal.SIGHUP, _interrupt)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -46,7 +46,13 @@ def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path | N
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(log.open("ab")) if log else None
         process = subprocess.Popen(
-            argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, process_group=0
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            process_group=0,
         )
         try:
             return process.wait()

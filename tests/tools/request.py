@@ -85,7 +85,7 @@ ${XDG_CACHE_HOME:-~/.cache}/manifold-core and may be removed at any time.
 
 def parse(arguments: list[str]) -> Request:
     """Return what the command line asks for; exits with a usage message where it makes no sense."""
-    ours, _, theirs = _split(arguments)
+    ours, theirs = _split(arguments)
     parser = _parser()
     given = parser.parse_args(ours)
     for path in given.paths:
@@ -113,9 +113,9 @@ def suite_of(path: str) -> Suite | None:
     return None
 
 
-def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     at = arguments.index("--") if "--" in arguments else len(arguments)
-    return arguments[:at], "--", arguments[at + 1 :]
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ runpy.run_module("pip", run_name="__main__")
 '''
 
 
-def run(workshop: Workshop, leg: Leg) -> bool:
+def run(workshop: Workshop, _leg: Leg) -> bool:
     """All sanity tests over a copy of the collection."""
     python = workshop.environment("default")
     copy = workshop.snapshot()

@@ -20,17 +20,18 @@ class Skip(Exception):
     """A suite has nothing to do here; the text says why."""
 
 
-def lint(workshop: Workshop, leg: Leg) -> bool:
+def lint(workshop: Workshop, _leg: Leg) -> bool:
     """Style, format and types of our Python; then ansible-lint over what users would see."""
     home = places.CHECKOUT
     python = workshop.environment("default")
     env = workshop.variables(python, workshop.snapshot().parents[2])
     cache = str(workshop.cache / "ruff")
     ruff = python.tool("ruff")
+    types = {**env, "MYPYPATH": str(workshop.collections(Leg.DEFAULT))}
     codes = [
         workshop.check("ruff check", [ruff, "check", "--cache-dir", cache, "."], cwd=home, env=env),
         workshop.check("ruff format", [ruff, "format", "--check", "--cache-dir", cache, "."], cwd=home, env=env),
-        workshop.check("mypy", mypy(workshop), cwd=home, env=env),
+        workshop.check("mypy", mypy(workshop), cwd=home, env=types),
     ]
     tools = workshop.environment("lint")
     env = workshop.variables(tools, workshop.snapshot().parents[2])
@@ -42,11 +43,13 @@ def lint(workshop: Workshop, leg: Leg) -> bool:
 def mypy(workshop: Workshop) -> list[str]:
     """Return the command that checks the types of the plugins and of the tests."""
     cache = str(workshop.cache / "mypy")
-    folders = [name for name in ("plugins", "extensions", "tests") if _has_python(places.CHECKOUT / name)]
+    collection = workshop.collections(Leg.DEFAULT) / "ansible_collections" / "manifold" / "core"
+    ours = [collection / "plugins", collection / "extensions", places.CHECKOUT / "tests"]
+    folders = [str(folder) for folder in ours if _has_python(folder)]
     return [workshop.environment("default").tool("mypy"), "--cache-dir", cache, *folders]
 
 
-def docs(workshop: Workshop, leg: Leg) -> bool:
+def docs(workshop: Workshop, _leg: Leg) -> bool:
     """What a documentation site would make of the plugins, and the changelog fragments."""
     tools = workshop.environment("lint")
     copy = workshop.snapshot()
@@ -89,7 +92,7 @@ def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
     return [*options, "-ra", "--durations=5", *workshop.request.pytest_arguments]
 
 
-def molecule(workshop: Workshop, leg: Leg) -> bool:
+def molecule(workshop: Workshop, _leg: Leg) -> bool:
     """The scenarios under ``extensions/molecule``, on this machine, without containers."""
     if not (places.CHECKOUT / "plugins" / "modules").is_dir():
         raise Skip("no modules there yet")
@@ -103,7 +106,7 @@ def molecule(workshop: Workshop, leg: Leg) -> bool:
     return code == 0
 
 
-def coverage(workshop: Workshop, leg: Leg) -> bool:
+def coverage(workshop: Workshop, _leg: Leg) -> bool:
     """What the unit and integration suites of this run reached, per kind of context."""
     return coverage_table.run(workshop)
 
