@@ -1,0 +1,48 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The edge between Ansible and the pipeline: arguments in, task result out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._signals import raising
+from ..plugin_utils.contexts._ansible import ContextResolver
+from ..plugin_utils.streams._pipeline import Options, run_pipeline
+from ..plugin_utils.streams._spec import SpecError, parse_steps
+
+ARGUMENTS: dict[str, Any] = {
+    "steps": {"type": "list", "elements": "dict", "required": True},
+    "checksum": {"type": "str", "choices": ["sha256", "none"], "default": "sha256"},
+    "timeout": {"type": "float"},
+    "connect_timeout": {"type": "float", "default": 60},
+    "stdout_limit": {"type": "int", "default": 1048576},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller; contexts are reached from there."""
+
+    _supports_check_mode = True
+    _supports_async = False  # Ansible would run it in the foreground without saying so
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _spec, arguments = self.validate_argument_spec(ARGUMENTS)
+        try:
+            steps = parse_steps(arguments["steps"])
+        except SpecError as exc:
+            return {**result, "failed": True, "msg": str(exc)}
+        options = Options(
+            checksum=arguments["checksum"] != "none",
+            check_mode=bool(self._task.check_mode),
+            timeout=arguments["timeout"],
+            connect_timeout=arguments["connect_timeout"],
+            stdout_limit=arguments["stdout_limit"],
+        )
+        with raising():
+            outcome = run_pipeline(steps, ContextResolver(self, task_vars or {}).resolve, options)
+        return {**result, **outcome.as_task_result()}

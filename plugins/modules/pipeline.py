@@ -1,0 +1,197 @@
+#!/usr/bin/python
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a virtual module that is entirely implemented as an action plugin and runs on the controller.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pipeline
+short_description: Stream data between commands that run in different places
+version_added: 0.1.0
+author: manifold.core contributors (@manifold-core)
+description:
+  - Connects commands that run on this machine, on SSH hosts and in Kubernetes pods, stdout to stdin, without a
+    temporary file on the way.
+  - The task succeeds only if every step proved that it finished and that it was given all its input. A step's exit
+    status comes from a marker that the step itself sends after its last byte, not from its transport.
+  - A destination appears whole or not at all. It is written to a temporary file beside it and renamed once every step
+    is proven; a run that fails or is interrupted leaves an older file as it was.
+  - Needs only a POSIX C(sh) with the usual tools (coreutils or busybox) in the contexts, no Python.
+requirements:
+  - C(ssh) on the controller, for steps on SSH hosts.
+  - C(kubectl) on the controller and the collection C(kubernetes.core), for steps in pods.
+attributes:
+  check_mode:
+    support: full
+    description: Connects to every context and looks for commands, directories and permissions there; moves nothing.
+  diff_mode:
+    support: none
+    description: Does not say what a destination would be replaced with.
+  idempotent:
+    support: partial
+    description:
+      - The commands run every time. A destination whose content comes out the same is left alone and is not reported as
+        changed.
+options:
+  steps:
+    description:
+      - The steps, in the order of the stream. Each reads what the one before it prints.
+      - Exactly one of O(steps[].command), O(steps[].argv) and O(steps[].dest) is needed in each.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the step is called in results and messages. Its number if not given.
+        type: str
+      context:
+        description:
+          - Where it runs, the name of a host of the inventory, or V(local) for the controller.
+          - Without it the step runs on the host of the task. The connection plugins V(ansible.builtin.local),
+            V(ansible.builtin.ssh) and V(kubernetes.core.kubectl) are supported.
+        type: str
+      command:
+        description: A command line for C(sh -c).
+        type: str
+      argv:
+        description: A command as a list of words, run without a shell of its own.
+        type: list
+        elements: str
+      dest:
+        description:
+          - The file to write what the step before it prints. Only the last step can have it.
+          - The directory must exist. A relative path, like a leading V(~/), starts at the home directory of the user
+            there. For a step on the controller a relative path starts at the directory Ansible was started from.
+        type: path
+      environment:
+        description: Environment variables of the command. They never stand in an argument list.
+        type: dict
+      chdir:
+        description: The directory to run the command in.
+        type: path
+      ok_codes:
+        description: The exit statuses that count as success.
+        type: list
+        elements: int
+        default: [0]
+      become:
+        description:
+          - Whether to run as another user. If not given, the C(ansible_become) of the context decides, and for a
+            step without O(steps[].context) the C(become) of the task.
+        type: bool
+      become_user:
+        description: The user to run as; needs O(steps[].become) or its counterpart in the inventory.
+        type: str
+  checksum:
+    description:
+      - V(sha256) computes the checksum of what is sent and compares it with that of the file at the destination, read
+        back (as a rule from the page cache) before it gets its name.
+      - V(none) proves the number of bytes only.
+    type: str
+    choices: [sha256, none]
+    default: sha256
+  timeout:
+    description:
+      - Seconds after which the pipeline is ended and fails, counted from its start. Without it there is no limit.
+    type: float
+  connect_timeout:
+    description: Seconds in which all steps have to be ready to run.
+    type: float
+    default: 60
+  stdout_limit:
+    description: How many bytes to return at most of what a last command prints.
+    type: int
+    default: 1048576
+"""
+
+EXAMPLES = r"""
+- name: Back up a folder of a pod to a server
+  manifold.core.pipeline:
+    steps:
+      - {name: extract, context: k8s-prod, argv: [tar, cf, "-", -C, /data, .]}
+      - {name: compress, context: local, command: zstd -3 -T0}
+      - {name: save, context: backup-server, dest: /backups/data.tar.zst}
+  register: backup
+
+- name: Run a command in a pod that has no Python
+  manifold.core.pipeline:
+    steps:
+      - {context: k8s-prod, argv: [cat, /etc/os-release]}
+  register: release
+"""
+
+RETURN = r"""
+operation_id:
+  description: Identifies this run; part of the name of its temporary files.
+  returned: always, once the steps were understood
+  type: str
+  sample: 2026-01-14-170234-1f8a0c3e
+duration_ms:
+  description: From reading the contexts to the commit, in milliseconds.
+  returned: always, once the steps were understood
+  type: int
+failed_step:
+  description: The name of the step that failed, null if none did.
+  returned: always, once the steps were understood
+  type: str
+bytes:
+  description: The size of the destination.
+  returned: with a destination
+  type: int
+checksum:
+  description: The SHA-256 of the destination; null with O(checksum=none).
+  returned: with a destination
+  type: str
+stdout:
+  description: What the last command printed, up to O(stdout_limit).
+  returned: when the last step is a command
+  type: str
+stdout_lines:
+  description: The same as lines.
+  returned: when the last step is a command
+  type: list
+  elements: str
+stdout_cut:
+  description: Whether more was printed than is returned.
+  returned: when the last step is a command
+  type: bool
+steps:
+  description: What happened to each step.
+  returned: always, once the contexts were understood
+  type: list
+  elements: dict
+  contains:
+    name: {description: The name of the step., type: str, returned: always}
+    context: {description: Where it ran., type: str, returned: always}
+    type: {description: The kind of the context., type: str, returned: always, sample: ssh}
+    rc: {description: The exit status of the command; null if it is not known., type: int, returned: always}
+    stderr: {description: The last 16 KiB the command printed on stderr., type: str, returned: always}
+    bytes_in: {description: Bytes passed to it; null for the first step., type: int, returned: always}
+    bytes_out: {description: Bytes it printed; null for a destination., type: int, returned: always}
+    connection_time_ms:
+      description: Milliseconds from starting the transport to the readiness of the command.
+      type: int
+      returned: always
+    proof:
+      description:
+        - V(marker) if the step proved that it finished, V(unneeded) if its reader had enough on purpose, null if
+          there is no proof.
+      type: str
+      returned: always
+sinks:
+  description: What happened to the destination.
+  returned: always, once the contexts were understood
+  type: list
+  elements: dict
+  contains:
+    step: {description: The name of the step., type: str, returned: always}
+    context: {description: Where it is., type: str, returned: always}
+    path: {description: The path as given., type: str, returned: always}
+    bytes: {description: Its size., type: int, returned: always}
+    checksum: {description: Its SHA-256., type: str, returned: always}
+    committed: {description: Whether the proven content stands under its name., type: bool, returned: always}
+    changed: {description: Whether the content differs from what was there before., type: bool, returned: always}
+"""

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a context is: a place where commands run, reached by a local process with a clean stdin and stdout."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class ContextKind(Enum):
+    """The kinds of place a command can run in."""
+
+    LOCAL = "local"
+    SSH = "ssh"
+    KUBERNETES = "kubernetes"
+
+
+class ContextError(Exception):
+    """A context cannot be used. The text names the context, the operation, the cause and, if known, the remedy."""
+
+    def __init__(self, context: str, operation: str, cause: str, remedy: str | None = None) -> None:
+        self.context = context
+        self.operation = operation
+        self.cause = cause
+        self.remedy = remedy
+        text = f"context '{context}': {operation}: {cause}"
+        super().__init__(f"{text}. {remedy}" if remedy else text)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a transport failed, in words a user can act on."""
+
+    cause: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True)
+class BecomeDialog:
+    """How to talk to the program that changes the user (sudo, su, doas) when a command starts through it."""
+
+    user: str
+    method: str
+    success: bytes
+    """What the command's own shell prints on stderr once it runs as the other user."""
+    password: bytes | None
+    asks: Callable[[bytes], bool]
+    """Whether the output so far holds the password prompt."""
+    refused: Callable[[bytes], bool]
+    """Whether the output so far says that the password is wrong or missing."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A local process that runs a shell command in a context."""
+
+    argv: tuple[bytes, ...]
+    env: Mapping[str, str] | None = None
+    """The whole environment; None for that of this process."""
+    pass_fds: tuple[int, ...] = ()
+    dialog: BecomeDialog | None = None
+    started: Callable[[], None] = field(default=lambda: None)
+    """To be called once after the process was started: hands over a password and closes what was passed."""
+
+
+class Context(abc.ABC):
+    """A place where commands run."""
+
+    kind: ContextKind
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def counts_input(self) -> bool:
+        """Whether a command there has to count its input itself.
+
+        True for every transport; a pipe to a process on this machine cannot lose its end.
+        """
+        return True
+
+    def open(self) -> None:  # noqa: B027 -- most kinds have nothing to prepare
+        """Make whatever the launches share (an SSH master); raise ContextError if the context is out of reach."""
+
+    @abc.abstractmethod
+    def launch(self, command: str) -> Launch:
+        """Return the process that runs ``command``, a line for a POSIX shell, in this context."""
+
+    def diagnose(self, output: str, status: int | None) -> Diagnosis:
+        """Explain a transport that ended with ``status`` before the command ran, from what it printed."""
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        return Diagnosis(lines[-1] if lines else f"the connection ended with status {status} and no message")
+
+    def close(self) -> None:  # noqa: B027 -- most kinds hold nothing
+        """Free what launches left on this machine; further launches are not allowed."""

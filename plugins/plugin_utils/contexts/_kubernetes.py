@@ -1,0 +1,108 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Kubernetes pod as a context: commands run through ``kubectl exec``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._base import Context, ContextKind, Diagnosis, Launch
+from ._become import BecomePlugin, wrap
+
+_DIAGNOSES: tuple[tuple[str, str, str], ...] = (
+    (
+        r'pods "?[^"]*"? not found|\(NotFound\)',
+        "{line}",
+        "Check the pod's name, namespace and cluster (ansible_kubectl_pod, _namespace, _context).",
+    ),
+    (
+        r"container .* is not valid for pod|container not found|unable to find container",
+        "{line}",
+        "Check ansible_kubectl_container; 'kubectl get pod' shows the containers.",
+    ),
+    (
+        r"is not running|ContainerCreating|unable to upgrade connection|does not have a host assigned|current phase is",
+        "the pod is not ready ({line})",
+        "See 'kubectl describe pod' for what it waits for.",
+    ),
+    (
+        r"\(Forbidden\)|forbidden",
+        "{line}",
+        "The user of this kubeconfig needs 'create' on 'pods/exec' in that namespace.",
+    ),
+    (
+        r"\(Unauthorized\)|must be logged in|[Uu]nauthorized",
+        "{line}",
+        "Check the credentials in the kubeconfig of this context.",
+    ),
+    (
+        r"context .* does not exist|no such file or directory|invalid configuration",
+        "{line}",
+        "Check ansible_kubectl_kubeconfig and ansible_kubectl_context.",
+    ),
+    (
+        r"executable file not found|OCI runtime exec failed|no such file",
+        "{line}",
+        "The container has no POSIX shell at 'sh'; name another container.",
+    ),
+    (
+        r"was refused|dial tcp|i/o timeout|no such host|Unable to connect to the server",
+        "{line}",
+        "Check that the API server in the kubeconfig can be reached from here.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ExecCommand:
+    """The ``kubectl exec -i … --`` command line of a pod, as the existing plugin builds it."""
+
+    argv: tuple[bytes, ...]
+    env: Mapping[str, str] | None = None
+    close: Callable[[], None] = field(default=lambda: None)
+    """Removes what building it left on this machine (a kubeconfig given as a dict)."""
+
+
+class KubernetesContext(Context):
+    """Runs commands in a container of a pod."""
+
+    kind = ContextKind.KUBERNETES
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[], ExecCommand],
+        shell: Any = None,
+        become: BecomePlugin | None = None,
+    ) -> None:
+        super().__init__(name)
+        self._build = build
+        self._command: ExecCommand | None = None
+        self._shell = shell
+        self._become = become
+
+    def launch(self, command: str) -> Launch:
+        dialog = None
+        if self._become is not None:
+            command, dialog = wrap(self._become, self._shell, command)
+        if self._command is None:
+            self._command = self._build()
+        argv = (*self._command.argv, b"sh", b"-c", command.encode(errors="surrogateescape"))
+        return Launch(argv=argv, env=self._command.env, dialog=dialog)
+
+    def diagnose(self, output: str, status: int | None) -> Diagnosis:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        for pattern, cause, remedy in _DIAGNOSES:
+            for line in reversed(lines):
+                if re.search(pattern, line):
+                    return Diagnosis(cause.format(line=line), remedy)
+        return super().diagnose(output, status)
+
+    def close(self) -> None:
+        if self._command is not None:
+            self._command.close()
+            self._command = None

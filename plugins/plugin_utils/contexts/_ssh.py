@@ -1,0 +1,231 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An SSH host as a context: commands run as channels of a warm master connection of our own.
+
+The master is never the process of a stream: a stream that ends must not take others with it. Its control
+path hashes the whole command line, so that two contexts that differ in known hosts, key or proxy never share
+a connection (Ansible's own hashes host, port and user only).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ._base import Context, ContextError, ContextKind, Diagnosis, Launch
+from ._become import BecomePlugin, wrap
+
+PERSIST_SECONDS = 60
+"""How long a master waits for the next task, as Ansible's own masters do."""
+
+_MAX_SOCKET_PATH = 104 - 18
+"""``sun_path`` less the suffix that ssh adds while it binds the socket."""
+
+_DIAGNOSES: tuple[tuple[str, str, str], ...] = (
+    (
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the host key is unknown or has changed",
+        "Compare the key with the host's administrator and add it to known_hosts.",
+    ),
+    (
+        r"Permission denied",
+        "the SSH server refused the login ({line})",
+        "Check user, key (ansible_ssh_private_key_file), agent or password of this context.",
+    ),
+    (
+        r"Could not resolve hostname",
+        "{line}",
+        "Check ansible_host of this context.",
+    ),
+    (
+        r"Connection refused",
+        "{line}",
+        "Check that an SSH server listens there (ansible_host, ansible_port).",
+    ),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "{line}",
+        "Check the network, ansible_host and ansible_port.",
+    ),
+    (
+        r"not accessible: No such file|Load key|UNPROTECTED PRIVATE KEY",
+        "{line}",
+        "Check ansible_ssh_private_key_file: it must exist and only you may read it.",
+    ),
+)
+
+
+def _nothing() -> None:
+    """Release nothing."""
+
+
+@dataclass(frozen=True)
+class SshCommand:
+    """The ssh command line of one process to a host, without a remote command, as Ansible's plugin builds it."""
+
+    executable: str
+    argv: tuple[bytes, ...]
+    """From the first program (ssh, or sshpass in front of it) to the last option."""
+    destination: str
+    control_directory: str
+    env: Mapping[str, str] | None = None
+    pass_fds: tuple[int, ...] = ()
+    """Where sshpass reads the password."""
+    started: Callable[[], None] = _nothing
+    """Closes what was passed; called once, also when the process could not be started."""
+    close: Callable[[], None] = _nothing
+    """Frees what askpass reads the password from; called when no process needs it any more."""
+    secret_digest: str = ""
+    """Tells passwords apart in the control path without revealing them."""
+
+    @property
+    def options_at(self) -> int:
+        """The index in ``argv`` right behind ssh itself."""
+        return self.argv.index(self.executable.encode()) + 1
+
+
+class SshContext(Context):
+    """Runs commands on an SSH host."""
+
+    kind = ContextKind.SSH
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[], SshCommand],
+        shell: Any = None,
+        become: BecomePlugin | None = None,
+    ) -> None:
+        super().__init__(name)
+        self._build_command = build
+        self._shell = shell
+        self._become = become
+        self._closers: list[Callable[[], None]] = []
+
+    def _build(self) -> SshCommand:
+        command = self._build_command()
+        self._closers.append(command.close)
+        return command
+
+    def close(self) -> None:
+        while self._closers:
+            self._closers.pop()()
+
+    def open(self) -> None:
+        """Start the master connection unless it is up; raise ContextError if the host cannot be reached."""
+        command = self._build()
+        try:
+            path = control_path(command)
+            with _locked(path.with_name(path.name + ".lock")):
+                if not self._is_up(command, path):
+                    self._start_master(command, path)
+        finally:
+            command.started()
+
+    def launch(self, command: str) -> Launch:
+        dialog = None
+        if self._become is not None:
+            command, dialog = wrap(self._become, self._shell, command)
+        ssh = self._build()
+        options = ["-T", "-e", "none", "-o", "ControlMaster=no", "-o", "ControlPersist=no"]
+        argv = _with_options(ssh, [*options, "-o", f"ControlPath={control_path(ssh)}"])
+        remote = command.encode(errors="surrogateescape")
+        return Launch(
+            argv=(*argv, ssh.destination.encode(), remote),
+            env=ssh.env,
+            pass_fds=ssh.pass_fds,
+            dialog=dialog,
+            started=ssh.started,
+        )
+
+    def diagnose(self, output: str, status: int | None) -> Diagnosis:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        for pattern, cause, remedy in _DIAGNOSES:
+            for line in lines:
+                if re.search(pattern, line):
+                    return Diagnosis(cause.format(line=line), remedy)
+        return super().diagnose(output, status)
+
+    @staticmethod
+    def _is_up(command: SshCommand, path: Path) -> bool:
+        if not path.exists():
+            return False
+        argv = [command.executable, "-o", f"ControlPath={path}", "-O", "check", command.destination]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+
+    def _start_master(self, command: SshCommand, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        persist = f"ControlPersist={PERSIST_SECONDS}"
+        options = ["-T", "-f", "-N", "-o", "ControlMaster=yes", "-o", persist, "-o", f"ControlPath={path}"]
+        # The master keeps its stderr open while it lives: a file, unlike a pipe, does not make us wait for that.
+        with tempfile.TemporaryFile() as messages:
+            process = subprocess.Popen(
+                (*_with_options(command, options), command.destination.encode()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=messages,
+                env=command.env,
+                pass_fds=command.pass_fds,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            messages.seek(0)
+            output = messages.read().decode(errors="replace")
+        if status != 0:
+            diagnosis = self.diagnose(output, status)
+            raise ContextError(self.name, "connecting by SSH", diagnosis.cause, diagnosis.remedy)
+
+
+def control_path(command: SshCommand) -> Path:
+    """Return the socket of the master for a command line; its directory is made if it is missing."""
+    identity = [
+        *command.argv[command.options_at - 1 :],
+        command.destination.encode(),
+        os.environ.get("SSH_AUTH_SOCK", "").encode(),
+    ]
+    digest = hashlib.sha256(b"\0".join([*identity, command.secret_digest.encode()])).hexdigest()[:20]
+    directory = Path(command.control_directory)
+    if len(str(directory)) + len(digest) + 10 > _MAX_SOCKET_PATH:
+        directory = Path(tempfile.gettempdir()) / f"manifold-{os.getuid()}"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise PermissionError(f"the directory of SSH control sockets, {directory}, belongs to somebody else")
+    return directory / f"manifold-{digest}"
+
+
+def _with_options(command: SshCommand, options: Sequence[str]) -> tuple[bytes, ...]:
+    """Put options right behind the program: of two values for one option ssh takes the first.
+
+    ``-C`` is dropped: unlike ``-o`` it wins wherever it stands, and compression makes a bulk stream slower.
+    """
+    position = command.options_at
+    rest = [argument for argument in command.argv[position:] if argument != b"-C"]
+    ours = [option.encode() for option in (*options, "-o", "Compression=no")]
+    return (*command.argv[:position], *ours, *rest)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that parallel tasks start one master between them."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,226 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moves what a stage writes to where it is read, and keeps back the mark at its end.
+
+A pump never lets the last MARK_LENGTH bytes of a stream through before its end is known: they may be the mark.
+Data is spliced from pipe to pipe without being copied where nobody has to look at it, and read where it is
+hashed or captured. A pump never blocks; whoever drives it waits for descriptors (see _loop.py).
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import os
+from enum import Enum
+from typing import Protocol
+
+from .._linux import bytes_in_pipe, splice
+from ._marker import MARK_LENGTH
+
+CHUNK = 1 << 20
+"""The most that is moved at once, in bytes."""
+
+
+class Hash(Protocol):
+    """The part of a hashlib object that a pump uses."""
+
+    def update(self, data: memoryview | bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class Wait(Enum):
+    """What a pump waits for after it did what it could."""
+
+    DATA = "data"
+    """Its source has nothing to read."""
+    SPACE = "space"
+    """Its target takes nothing more."""
+    END = "end"
+    """Nothing: the source ended."""
+    REFUSED = "refused"
+    """Nothing: the target was closed by its reader."""
+
+
+class Pump(abc.ABC):
+    """Drives one stream from a non-blocking source pipe; ``moved`` counts the data bytes that were passed on."""
+
+    def __init__(self, source: int) -> None:
+        self.source = source
+        self.moved = 0
+        self.tail = b""
+
+    @property
+    def target(self) -> int | None:
+        """The descriptor written to, if there is one."""
+        return None
+
+    @abc.abstractmethod
+    def step(self) -> Wait:
+        """Move what can be moved now, and say what it takes to go on."""
+
+    @abc.abstractmethod
+    def digest(self) -> str | None:
+        """Return the SHA-256 of the bytes passed on, if this pump computes it."""
+
+
+class _ReadingPump(Pump):
+    """A pump that looks at its data."""
+
+    def __init__(self, source: int) -> None:
+        super().__init__(source)
+        self._buffer = bytearray(MARK_LENGTH + CHUNK)
+        self._filled = 0  # bytes at the front of the buffer that are not passed on yet
+
+    def _fill(self) -> int | None:
+        """Read behind what is kept; return the bytes read, 0 at the end, None if nothing is there."""
+        try:
+            count = os.readv(self.source, [memoryview(self._buffer)[self._filled :]])
+        except BlockingIOError:
+            return None
+        self._filled += count
+        return count
+
+    def _keep_from(self, start: int) -> None:
+        """Drop what lies before ``start`` and move the rest to the front."""
+        rest = self._filled - start
+        self._buffer[:rest] = self._buffer[start : self._filled]
+        self._filled = rest
+        self.tail = bytes(self._buffer[:rest])
+
+
+class CapturePump(_ReadingPump):
+    """Keeps what a last command prints, up to ``limit`` bytes; the rest is counted and dropped."""
+
+    def __init__(self, source: int, limit: int) -> None:
+        super().__init__(source)
+        self.captured = bytearray()
+        self.limit = limit
+
+    def step(self) -> Wait:
+        while True:
+            count = self._fill()
+            if count is None:
+                return Wait.DATA
+            if count == 0:
+                return Wait.END
+            ready = self._filled - MARK_LENGTH
+            if ready > 0:
+                room = max(0, min(ready, self.limit - len(self.captured)))
+                self.captured += self._buffer[:room]
+                self.moved += ready
+                self._keep_from(ready)
+            else:
+                self.tail = bytes(self._buffer[: self._filled])
+
+    @property
+    def cut(self) -> bool:
+        """Whether more was printed than was kept."""
+        return self.moved > len(self.captured)
+
+    def digest(self) -> str | None:
+        return None
+
+
+class HashPump(_ReadingPump):
+    """Copies to a pipe and computes the SHA-256 of what it passed on."""
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__(source)
+        self._target = target
+        self._hash: Hash = hashlib.sha256()
+        self._ready = 0  # bytes at the front of the buffer that may go
+        self._sent = 0  # of these, how many went
+
+    @property
+    def target(self) -> int | None:
+        return self._target
+
+    def step(self) -> Wait:
+        while True:
+            if self._sent < self._ready:
+                waits = self._send()
+                if waits is not None:
+                    return waits
+            count = self._fill()
+            if count is None:
+                return Wait.DATA
+            if count == 0:
+                return Wait.END
+            self._ready = max(0, self._filled - MARK_LENGTH)
+            if not self._ready:
+                self.tail = bytes(self._buffer[: self._filled])
+
+    def _send(self) -> Wait | None:
+        view = memoryview(self._buffer)
+        while self._sent < self._ready:
+            try:
+                count = os.write(self._target, view[self._sent : self._ready])
+            except BlockingIOError:
+                return Wait.SPACE
+            except BrokenPipeError:
+                return Wait.REFUSED
+            self._hash.update(view[self._sent : self._sent + count])
+            self._sent += count
+            self.moved += count
+        view.release()
+        self._keep_from(self._ready)
+        self._sent = self._ready = 0
+        return None
+
+    def digest(self) -> str | None:
+        return self._hash.hexdigest()
+
+
+class SplicePump(Pump):
+    """Moves pages from pipe to pipe; only the bytes held back are ever read."""
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__(source)
+        self._target = target
+        self._pending = b""  # bytes once held back that turned out to be data
+
+    @property
+    def target(self) -> int | None:
+        return self._target
+
+    def step(self) -> Wait:
+        try:
+            while True:
+                if self._pending:
+                    self._write_pending()
+                waits = self._advance()
+                if waits is not None:
+                    return waits
+        except BlockingIOError:
+            return Wait.SPACE
+        except BrokenPipeError:
+            return Wait.REFUSED
+
+    def _advance(self) -> Wait | None:
+        available = bytes_in_pipe(self.source)
+        if available > MARK_LENGTH:
+            if self.tail:
+                self._pending, self.tail = self.tail, b""
+                return None
+            self.moved += splice(self.source, self._target, min(available - MARK_LENGTH, CHUNK))
+            return None
+        try:
+            data = os.read(self.source, MARK_LENGTH)
+        except BlockingIOError:
+            return Wait.DATA
+        if not data:
+            return Wait.END
+        kept = self.tail + data
+        self._pending, self.tail = kept[:-MARK_LENGTH], kept[-MARK_LENGTH:]
+        return None
+
+    def _write_pending(self) -> None:
+        count = os.write(self._target, self._pending)
+        self._pending = self._pending[count:]
+        self.moved += count
+
+    def digest(self) -> str | None:
+        return None

@@ -1,0 +1,299 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shell scripts that run in a context. The one place that quotes for a shell.
+
+What stands in a process list is a constant line, the bootstrap: it reads the real script from its standard
+input, up to a line that only this run knows, and evaluates it. So no secret and no long script is ever an argument,
+and a script that was cut on its way never runs. POSIX shells (dash, busybox) read byte by byte
+from a pipe, hence what follows the script is left for the command.
+
+A stage's script checks what it can, says ``ready`` on stderr, waits for ``go`` and only then runs its command. At the
+end it writes its mark (_marker.py).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ._marker import EARLY, PRINTF_FORMAT, UNCOUNTED
+
+GO = b"go\n"
+"""What a stage waits for between its checks and its command."""
+
+NOT_READ = 97
+"""Exit status of a bootstrap whose script was cut."""
+NOT_STARTED = 95
+"""Exit status of a stage that was never told to go."""
+
+_BOOTSTRAP = (
+    'n=$(printf "\\n_");n=${{n%_}};m=;'
+    'while IFS= read -r l;do [ "$l" = {end} ]&&{{ eval "$m";exit;}};m="$m$l$n";done;exit 97'
+)
+
+
+def quote(word: str) -> str:
+    """Return ``word`` as one word for a POSIX shell."""
+    return shlex.quote(word)
+
+
+def bootstrap(nonce: str) -> str:
+    """Return the shell command that reads a script from its standard input and runs it."""
+    return f"exec /bin/sh -c {quote(_BOOTSTRAP.format(end=nonce))}"
+
+
+def preamble(script: str, nonce: str) -> bytes:
+    """Return what the bootstrap has to be given to run ``script``."""
+    return f"{script}\n{nonce}\n".encode(errors="surrogateescape")
+
+
+def path_word(path: str) -> str:
+    """Return a path as a word that no tool takes for an option; a leading ``~/`` means the user's home there."""
+    if path == "~" or path.startswith("~/"):
+        return '"$HOME"' + (quote(path[1:]) if path[1:] else "")
+    return quote(path if path.startswith("/") else f"./{path}")
+
+
+def argv_command(argv: Sequence[str]) -> str:
+    """Return an argument list as a command."""
+    return " ".join(quote(word) for word in argv)
+
+
+def shell_command(command: str) -> str:
+    """Return a command line for ``sh -c`` as a command."""
+    return f"sh -c {quote(command)}"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where and how a command runs: all optional."""
+
+    chdir: str | None = None
+    environment: Mapping[str, str] | None = None
+    needs: tuple[str, ...] = ()
+    """Programs that must be there before anything starts."""
+
+
+# N is the nonce, P the process group if it is the stage's own. A refusal is one line, as a message is.
+_HEAD = r"""N={nonce}
+refuse() {{ printf '%s refuse %s\n' "$N" "$1" >&2; exit 96; }}
+mark() {{ printf '{mark}' "$N" "$1" "$2"; }}
+"""
+
+_NEEDS = "command -v {word} >/dev/null 2>&1 || refuse {message}\n"
+
+_CHDIR = "cd {path} 2>/dev/null || refuse {message}\n"
+
+# The group is the stage's own if its leader was started with our nonce among its arguments.
+_READY = r"""P=0
+if read -r s 2>/dev/null </proc/$$/stat; then
+  set -- ${s##*) }
+  case "$(tr '\0' ' ' 2>/dev/null </proc/"$3"/cmdline)" in *"$N"*) P=$3;; esac
+fi
+printf '%s ready %s %s\n' "$N" "$$" "$P" >&2
+IFS= read -r g && [ "$g" = go ] || exit 95
+"""
+
+# The standard input of a source is its lifeline: when it ends before the command does, whoever reads is gone.
+_SOURCE = r"""exec 3<&0 </dev/null
+( exec 3<&-; {run} ) & c=$!
+( while IFS= read -r _; do :; done
+  trap '' TERM
+  [ "$P" != 0 ] && c="-$P"
+  kill -TERM -- $c; sleep 2; kill -KILL -- $c
+) <&3 >/dev/null 2>&1 & w=$!
+exec 3<&-
+wait $c; r=$?
+kill -KILL $w 2>/dev/null
+mark $r {uncounted}
+exit $r
+"""
+
+_PLAIN = r"""( {run} ); r=$?
+mark $r {uncounted}
+exit $r
+"""
+
+_ERRAND = r"""( {body} ) </dev/null; r=$?
+mark $r {uncounted}
+exit $r
+"""
+
+# dd says how much it passed on; a copy that could not finish means that the command stopped reading.
+# Where dd does not count (busybox as Debian builds it), tee and wc do, at a price.
+_COUNTED = r"""exec 4>&1 5>&2
+case "$(LC_ALL=C dd if=/dev/null 2>&1)" in
+*" bytes"*)
+  x=$(exec 3>&1 >&4
+    {{ LC_ALL=C dd bs=65536 2>&3 || echo early >&3; }} |
+    {{ ( exec 3>&- 4>&-; {run} ) 2>&5; echo "rc=$?" >&3; }}) ;;
+*)
+  x=$(exec 3>&1
+    {{ {{ tee /proc/self/fd/6 2>/dev/null || echo early >&3; }} |
+    {{ ( exec 3>&- 6>&-; {run} ) >&4 2>&5; echo "rc=$?" >&3; }} }} 6>&1 |
+    {{ n=$(wc -c); echo "$n bytes" >&3; }}) ;;
+esac
+i= r=255 e=
+IFS='
+'
+set -f
+for l in $x; do
+  case "$l" in
+    rc=*) r=${{l#rc=}} ;;
+    early) e=1 ;;
+    *" byte"*) i=${{l%% byte*}} ;;
+  esac
+done
+i=${{i##* }}
+if [ -n "$e" ] || [ -z "$i" ]; then i={early}; fi
+mark $r "$i"
+exit $r
+"""
+
+_SINK_CHECKS = r"""d={dest}
+p={parent}
+t={temporary}
+[ -d "$d" ] && refuse {is_directory}
+[ -d "$p" ] || refuse {no_parent}
+[ -w "$p" ] && [ -x "$p" ] || refuse {not_writable}
+"""
+
+# The checksum is read back from what was written (as a rule from the page cache).
+_SINK = r"""umask 077
+set -C
+cat >"$t"; r=$?
+n= h=
+if [ $r = 0 ]; then
+  n=$(wc -c <"$t") && {hash} || r=1
+fi
+printf '%s %s\n' "${{n##* }}" "${{h%% *}}"
+mark $r {uncounted}
+exit $r
+"""
+
+_HASH = 'h=$(sha256sum <"$t")'
+_NO_HASH = "h=-"
+
+_COMMIT = r"""d={dest}
+p={parent}
+t={temporary}
+n=$(wc -c <"$t") || exit 1
+[ "${{n##* }}" = {size} ] || {{ echo "the temporary file has changed since it was proven" >&2; exit 1; }}
+if [ -f "$d" ] && [ ! -L "$d" ]; then
+  if cmp -s -- "$t" "$d"; then
+    rm -f -- "$t"
+    echo same
+    exit 0
+  fi
+  chmod --reference="$d" -- "$t" 2>/dev/null || chmod "$(stat -c %a -- "$d")" "$t" || exit 1
+  [ "$(id -u)" != 0 ] || chown --reference="$d" -- "$t" 2>/dev/null || chown "$(stat -c %u:%g -- "$d")" "$t" || exit 1
+else
+  chmod "$(printf '%o' $(( 0666 & ~0$(umask) )))" "$t" || exit 1
+fi
+sync "$t" 2>/dev/null || sync
+mv -f -- "$t" "$d" || exit 1
+sync "$p" 2>/dev/null || :
+echo committed
+"""
+
+# A process belongs to a stage if its arguments or its environment hold the stage's nonce; a bracket in the pattern
+# keeps grep from finding itself.
+_END = r"""members() {{ grep -lae {pattern} /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null |
+  sed 's|^/proc/\([0-9]*\)/.*|\1|' | sort -u; }}
+k=TERM j=0
+while m=$(members) && [ -n "$m" ] && [ $j -lt 8 ]; do
+  [ $j = 4 ] && k=KILL
+  kill -$k $m 2>/dev/null
+  j=$((j + 1))
+  sleep 0.2 2>/dev/null || sleep 1
+done
+"""
+
+_REMOVE = "rm -f -- {temporary}\n"
+
+
+def _surround(surroundings: Surroundings) -> tuple[str, str]:
+    """Return the checks made before the stage is ready, and the exports made for its command."""
+    checks = ""
+    if surroundings.chdir:
+        message = quote(f"cannot change to the directory {surroundings.chdir}")
+        checks += _CHDIR.format(path=path_word(surroundings.chdir), message=message)
+    for word in surroundings.needs:
+        message = quote(f"the command '{word}' was not found")
+        checks += _NEEDS.format(word=quote(word), message=message)
+    environment = surroundings.environment or {}
+    exports = "".join(f"export {name}={quote(value)}; " for name, value in environment.items())
+    return checks, exports
+
+
+def _head(nonce: str) -> str:
+    return _HEAD.format(nonce=nonce, mark=PRINTF_FORMAT)
+
+
+def source_script(nonce: str, command: str, surroundings: Surroundings) -> str:
+    """Return the script of a stage that has no input."""
+    checks, exports = _surround(surroundings)
+    run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
+    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, uncounted=UNCOUNTED)
+
+
+def consumer_script(nonce: str, command: str, surroundings: Surroundings, counted: bool) -> str:
+    """Return the script of a stage that reads its input, counting it where the transport may lose its end."""
+    checks, exports = _surround(surroundings)
+    run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
+    body = _COUNTED.format(run=run, early=EARLY) if counted else _PLAIN.format(run=run, uncounted=UNCOUNTED)
+    return _head(nonce) + checks + _READY + body
+
+
+def errand_script(nonce: str, body: str) -> str:
+    """Return the script of a short errand (commit, clean-up) that has neither input nor output to prove."""
+    return _head(nonce) + _READY + _ERRAND.format(body=body, uncounted=UNCOUNTED)
+
+
+@dataclass(frozen=True)
+class SinkPaths:
+    """The final name of a sink and its temporary beside it, as words for the shell."""
+
+    dest: str
+    parent: str
+    temporary: str
+
+
+def sink_paths(dest: str, operation: str) -> SinkPaths:
+    """Return the names a sink uses; the temporary carries the operation's id."""
+    parent, _slash, name = dest.rpartition("/")
+    folder = parent or ("/" if dest.startswith("/") else ".")
+    # 255 bytes is what file systems allow in a name
+    short = name.encode(errors="surrogateescape")[:180].decode(errors="ignore")
+    temporary = f"{folder.rstrip('/')}/.{short}.{operation}.part"
+    return SinkPaths(path_word(dest), path_word(folder), path_word(temporary))
+
+
+def sink_script(nonce: str, dest: str, paths: SinkPaths, checksum: bool) -> str:
+    """Return the script of a stage that writes its input to a temporary and reports size and SHA-256."""
+    parent = dest.rpartition("/")[0] or ("/" if dest.startswith("/") else "the home directory")
+    checks = _SINK_CHECKS.format(
+        dest=paths.dest,
+        parent=paths.parent,
+        temporary=paths.temporary,
+        is_directory=quote(f"the destination {dest} is a directory; name a file in it"),
+        no_parent=quote(f"the directory {parent} does not exist; create it first"),
+        not_writable=quote(f"the directory {parent} is not writable for this user"),
+    )
+    needs, _exports = _surround(Surroundings(needs=("sha256sum",) if checksum else ()))
+    body = _SINK.format(hash=_HASH if checksum else _NO_HASH, uncounted=UNCOUNTED)
+    return _head(nonce) + needs + checks + _READY + body
+
+
+def commit_script(paths: SinkPaths, size: int) -> str:
+    """Return the command that gives a proven temporary its final name; it prints ``committed`` or ``same``."""
+    return _COMMIT.format(dest=paths.dest, parent=paths.parent, temporary=paths.temporary, size=size)
+
+
+def abort_script(nonce: str, paths: SinkPaths | None) -> str:
+    """Return the command that ends every process of a stage and removes its temporary."""
+    pattern = quote(f"[{nonce[0]}]{nonce[1:]}")
+    script = _END.format(pattern=pattern)
+    return script + (_REMOVE.format(temporary=paths.temporary) if paths else "")

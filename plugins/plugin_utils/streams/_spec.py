@@ -1,0 +1,172 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pipeline is asked to do: its steps, read from what a user wrote and checked as a whole."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+CONTEXT_PARAMETERS = ("context", "become", "become_user")
+_COMMAND_KEYS = ("command", "argv")
+_KEYS = ("name", *CONTEXT_PARAMETERS, *_COMMAND_KEYS, "dest", "environment", "chdir", "ok_codes")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+@%:,-]+")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHELL_WORDS = frozenset(("if", "for", "while", "until", "case", "exec", "eval", "set", "export", "test", "time", "."))
+
+
+class StepKind(Enum):
+    """What a step is."""
+
+    COMMAND = "command"
+    SINK = "sink"
+
+
+class SpecError(Exception):
+    """A pipeline is not described correctly; the text names the step and says what to write instead."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a pipeline."""
+
+    name: str
+    kind: StepKind
+    context: str | None = None
+    """The context's name; None for the task's own host."""
+    argv: tuple[str, ...] | None = None
+    command: str | None = None
+    """A line for ``sh -c``."""
+    dest: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    chdir: str | None = None
+    become: bool | None = None
+    become_user: str | None = None
+    ok_codes: tuple[int, ...] = (0,)
+
+    @property
+    def program(self) -> str | None:
+        """The program that has to be there before anything starts, where it can be told from the command."""
+        if self.argv:
+            return self.argv[0]
+        if self.command is None:
+            return None
+        words = self.command.split(None, 1)
+        word = words[0] if words else ""
+        return word if _PLAIN_WORD.fullmatch(word) and word not in _SHELL_WORDS else None
+
+
+def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
+    """Return the steps that a user described; raise SpecError for the first thing that is wrong."""
+    if not raw:
+        raise SpecError("steps is empty; name at least one step, with 'command', 'argv' or 'dest'")
+    steps = tuple(_parse_step(number, values) for number, values in enumerate(raw, start=1))
+    seen: set[str] = set()
+    for step in steps:
+        if step.name in seen:
+            raise SpecError(f"step '{step.name}': the name is used twice; give each step a name of its own")
+        seen.add(step.name)
+    for position, step in enumerate(steps):
+        if step.kind is StepKind.SINK and position == 0:
+            raise SpecError(f"step '{step.name}': a sink ('dest') needs a step before it to read from")
+        if step.kind is StepKind.SINK and position < len(steps) - 1:
+            raise SpecError(
+                f"step '{step.name}': a sink ('dest') in the middle ends the stream before step "
+                f"'{steps[position + 1].name}'; make it the last step"
+            )
+    return steps
+
+
+def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
+    values = {key: value for key, value in raw.items() if value is not None}
+    name = str(values.get("name") or f"step {number}")
+    _check_keys(name, values)
+    given = [key for key in (*_COMMAND_KEYS, "dest") if key in values]
+    if len(given) != 1:
+        what = " and ".join(f"'{key}'" for key in given) or "none of them"
+        raise SpecError(f"step '{name}': exactly one of 'command', 'argv' and 'dest' is needed, it has {what}")
+    kind = StepKind.SINK if given == ["dest"] else StepKind.COMMAND
+    if kind is StepKind.SINK:
+        for key in ("environment", "chdir", "ok_codes"):
+            if key in values:
+                raise SpecError(f"step '{name}': '{key}' belongs to a command, and a sink ('dest') runs none")
+    return Step(
+        name=name,
+        kind=kind,
+        context=_text(name, values, "context"),
+        argv=_argv(name, values),
+        command=_text(name, values, "command"),
+        dest=_text(name, values, "dest"),
+        environment=_environment(name, values),
+        chdir=_text(name, values, "chdir"),
+        become=_flag(name, values, "become"),
+        become_user=_text(name, values, "become_user"),
+        ok_codes=_ok_codes(name, values),
+    )
+
+
+def _check_keys(name: str, values: Mapping[str, Any]) -> None:
+    for key in values:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"a step may have: {', '.join(_KEYS)}"
+            raise SpecError(f"step '{name}': unknown key '{key}'; {hint}")
+
+
+def _text(name: str, values: Mapping[str, Any], key: str) -> str | None:
+    if key not in values:
+        return None
+    value = str(values[key])
+    if not value.strip():
+        raise SpecError(f"step '{name}': '{key}' is empty")
+    if "\0" in value:
+        raise SpecError(f"step '{name}': '{key}' holds a NUL character")
+    return value
+
+
+def _flag(name: str, values: Mapping[str, Any], key: str) -> bool | None:
+    value = values.get(key)
+    if value is None or isinstance(value, bool):
+        return value
+    known = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+    try:
+        return known[str(value).lower()]
+    except KeyError as exc:
+        raise SpecError(f"step '{name}': '{key}' is true or false, not '{value}'") from exc
+
+
+def _argv(name: str, values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if "argv" not in values:
+        return None
+    argv = values["argv"]
+    if isinstance(argv, str) or not isinstance(argv, Sequence):
+        raise SpecError(f"step '{name}': 'argv' is a list of words; for a line use 'command'")
+    words = tuple(str(word) for word in argv)
+    if not words or not words[0]:
+        raise SpecError(f"step '{name}': 'argv' is empty; its first word is the program to run")
+    return words
+
+
+def _environment(name: str, values: Mapping[str, Any]) -> dict[str, str]:
+    environment = values.get("environment", {})
+    if not isinstance(environment, Mapping):
+        raise SpecError(f"step '{name}': 'environment' is a mapping of names to values")
+    for key in environment:
+        if not _ENVIRONMENT_NAME.fullmatch(str(key)):
+            raise SpecError(f"step '{name}': '{key}' cannot be the name of an environment variable")
+    return {str(key): str(value) for key, value in environment.items()}
+
+
+def _ok_codes(name: str, values: Mapping[str, Any]) -> tuple[int, ...]:
+    try:
+        codes = tuple(int(code) for code in values.get("ok_codes", [0]))
+    except (TypeError, ValueError) as exc:
+        raise SpecError(f"step '{name}': 'ok_codes' is a list of exit statuses") from exc
+    if not codes or not all(0 <= code <= 255 for code in codes):
+        raise SpecError(f"step '{name}': 'ok_codes' is a list of exit statuses from 0 to 255")
+    return codes

@@ -1,0 +1,315 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One stage of a stream: a process in a context, from its start to the proof that it finished."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from enum import Enum
+
+from .._linux import bytes_in_pipe, make_pipe, open_process
+from ..contexts._base import Context, ContextError, Launch
+from . import _shell
+from ._loop import READ, WRITE, Loop
+from ._marker import Mark, parse_mark
+from ._pump import Pump, Wait
+
+STDERR_LIMIT = 16384
+"""How many of the last bytes of a stage's stderr are kept."""
+
+MARK_GRACE = 2.0
+"""Seconds a transport may take to end after the mark: something a command left running holds it open."""
+
+_REFUSALS = {_shell.NOT_READ: "the shell was given only a part of its script"}
+
+
+class Phase(Enum):
+    """How far a stage is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class StageRefused(Exception):
+    """A stage could not start: cause and remedy; nothing has moved yet."""
+
+    def __init__(self, stage: Stage, cause: str, remedy: str | None = None) -> None:
+        super().__init__(cause)
+        self.stage = stage
+        self.cause = cause
+        self.remedy = remedy
+
+
+class Stage:
+    """A shell script running in a context, with its descriptors on this machine.
+
+    The stage owns three pipes. What it prints on stdout goes to its ``pump``, which the owner sets before ``release``;
+    a stage is done when its process has ended and its output was moved to the last byte.
+    """
+
+    def __init__(self, name: str, context: Context, script: str, nonce: str, loop: Loop) -> None:
+        self.name = name
+        self.context = context
+        self.nonce = nonce
+        self.phase = Phase.STARTING
+        self.status: int | None = None
+        """How the local process ended; None while it runs."""
+        self.pump: Pump | None = None
+        self.refused = False
+        """Whether the reader of this stage's output closed it."""
+        self.ready_after: float | None = None
+        """Seconds from the start to the readiness of the command."""
+        self.stdin: int | None = None
+        self._script = script
+        self._loop = loop
+        self._outbox = b""
+        self._preface = b""
+        self._stderr = b""
+        self._stderr_fd: int | None = None
+        self._stdout_fd: int | None = None
+        self._pid_fd: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._launch: Launch | None = None
+        self._password_sent = False
+        self._preamble_sent = False
+        self._marked_at: float | None = None
+        self._started = 0.0
+        self._drained = False
+
+    # -- starting ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the process; raise ContextError if the program that reaches the context is not there."""
+        self._started = time.monotonic()
+        stdin, self.stdin = make_pipe()
+        self._stdout_fd, stdout = make_pipe()
+        self._stderr_fd, stderr = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._launch = self.context.launch(_shell.bootstrap(self.nonce))
+            self._process = self._spawn(self._launch, stdin, stdout, stderr)
+        finally:
+            for fd in (stdin, stdout, stderr):
+                os.close(fd)
+            if self._launch is not None:
+                self._launch.started()
+        for fd in (self.stdin, self._stdout_fd, self._stderr_fd):
+            os.set_blocking(fd, False)
+        self._pid_fd = open_process(self._process.pid)
+        self._loop.watch(self._stderr_fd, READ, self._on_stderr)
+        self._loop.watch(self._pid_fd, READ, self._on_exit)
+        if self._launch.dialog is None:
+            self._send_preamble()
+
+    def _spawn(self, launch: Launch, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                launch.argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=launch.env,
+                pass_fds=launch.pass_fds,
+                start_new_session=True,
+            )
+        except OSError as exc:
+            program = launch.argv[0].decode(errors="replace")
+            raise ContextError(
+                self.context.name,
+                f"starting {program}",
+                exc.strerror or str(exc),
+                f"Install {program} on this machine and put it on PATH.",
+            ) from exc
+
+    def _send_preamble(self) -> None:
+        self._preamble_sent = True
+        self._send(_shell.preamble(self._script, self.nonce))
+
+    def _send(self, data: bytes) -> None:
+        self._outbox += data
+        self._flush()
+
+    def _flush(self) -> int:
+        if self.stdin is None:
+            return 0
+        try:
+            while self._outbox:
+                self._outbox = self._outbox[os.write(self.stdin, self._outbox) :]
+        except BlockingIOError:
+            self._loop.watch(self.stdin, WRITE, self._flush)
+            return 0
+        except BrokenPipeError:
+            self._outbox = b""  # the process ended; its exit tells why
+        self._loop.unwatch(self.stdin)
+        return 0
+
+    # -- what it says on stderr ----------------------------------------------------------------------------------
+
+    def _on_stderr(self) -> int:
+        if self._stderr_fd is None:
+            return 0
+        try:
+            data = os.read(self._stderr_fd, 65536)
+        except BlockingIOError:
+            return 0
+        if not data:
+            self._loop.unwatch(self._stderr_fd)
+        elif self.phase is Phase.STARTING:
+            self._preface += data
+            self._negotiate()
+        else:
+            self._stderr = (self._stderr + data)[-STDERR_LIMIT:]
+        return 0
+
+    def _negotiate(self) -> None:
+        """Follow the start of the command: password prompt, change of user, readiness or refusal."""
+        if not self._preamble_sent and not self._change_user():
+            return
+        pattern = rf"{self.nonce} (?:ready (\d+) (\d+)|refuse ([^\n]*))\n".encode()
+        match = re.search(pattern, self._preface)
+        if match is None:
+            return
+        if match[3] is not None:
+            raise StageRefused(self, match[3].decode(errors="replace"))
+        self._stderr = self._preface[match.end() :]
+        self._preface = self._preface[: match.start()]
+        self.phase = Phase.READY
+        self.ready_after = time.monotonic() - self._started
+
+    def _change_user(self) -> bool:
+        """Answer the program that changes the user; return whether the command runs as that user now."""
+        dialog = self._launch.dialog if self._launch else None
+        if dialog is None:
+            return True
+        found = self._preface.find(dialog.success)
+        if found >= 0:
+            self._preface = self._preface[found + len(dialog.success) :]
+            self._send_preamble()
+            return True
+        who = f"becoming {dialog.user} by {dialog.method}"
+        if dialog.refused(self._preface):
+            cause = "the password was refused" if self._password_sent else "a password is required"
+            raise StageRefused(self, f"{who}: {cause}", "Check ansible_become_password of this context.")
+        if not self._password_sent and dialog.asks(self._preface):
+            if dialog.password is None:
+                raise StageRefused(self, f"{who}: a password is required", "Set ansible_become_password.")
+            self._password_sent = True
+            self._send(dialog.password + b"\n")
+        return False
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    @property
+    def stdout(self) -> int:
+        """The descriptor that this stage's output is read from."""
+        assert self._stdout_fd is not None, "the stage was not started"
+        return self._stdout_fd
+
+    def release(self, pump: Pump) -> None:
+        """Let the command run, and move what it prints with ``pump``."""
+        self.pump = pump
+        self.phase = Phase.RUNNING
+        self._send(_shell.GO)
+        self._wait_for(Wait.DATA)
+
+    def _on_pump(self) -> int:
+        if self.pump is None:
+            return 0
+        before = self.pump.moved
+        self._wait_for(self.pump.step())
+        return self.pump.moved - before
+
+    def _wait_for(self, wait: Wait) -> None:
+        """Watch what the pump needs to go on."""
+        assert self.pump is not None
+        target = self.pump.target
+        if wait is not Wait.DATA:
+            self._loop.unwatch(self.stdout)
+        if wait is not Wait.SPACE and target is not None:
+            self._loop.unwatch(target)
+        if wait is Wait.SPACE and target is not None:
+            self._loop.watch(target, WRITE, self._on_pump)
+        elif wait is Wait.DATA:
+            self._loop.watch(self.stdout, READ, self._on_pump)
+            if self._marked_at is None and self.mark is not None:
+                self._marked_at = time.monotonic()
+        self.refused = self.refused or wait is Wait.REFUSED
+        # Once the process is gone, nothing that counts is still to come: what is left in the pipe is all.
+        self._drained = wait in (Wait.END, Wait.REFUSED) or (wait is Wait.DATA and self.status is not None)
+        self._settle()
+
+    def _on_exit(self) -> int:
+        assert self._process is not None and self._pid_fd is not None
+        self.status = self._process.wait()
+        self._loop.unwatch(self._pid_fd)
+        if self._stderr_fd is not None:
+            while bytes_in_pipe(self._stderr_fd) > 0:
+                self._on_stderr()
+        if self.phase in (Phase.STARTING, Phase.READY):
+            self._explain_exit()
+        return self._on_pump()
+
+    def _explain_exit(self) -> None:
+        if self.phase is Phase.READY:
+            raise StageRefused(self, f"it ended before its turn (the connection's exit status is {self.status})")
+        cause = _REFUSALS.get(self.status or 0)
+        if cause:
+            raise StageRefused(self, cause)
+        diagnosis = self.context.diagnose(self._preface.decode(errors="replace"), self.status)
+        raise StageRefused(self, diagnosis.cause, diagnosis.remedy)
+
+    def _settle(self) -> None:
+        if self._drained and self.status is not None:
+            self.phase = Phase.DONE
+            if self._stderr_fd is not None:
+                self._loop.unwatch(self._stderr_fd)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether the command ended long ago, yet something it left running keeps the connection open."""
+        return self._marked_at is not None and time.monotonic() - self._marked_at > MARK_GRACE
+
+    def let_go(self) -> None:
+        """Take a stage that lingers as done: what it left running does not write to this stream any more."""
+        self.kill()
+        self.phase = Phase.DONE
+
+    # -- afterwards ----------------------------------------------------------------------------------------------
+
+    @property
+    def mark(self) -> Mark | None:
+        """What the stage said of itself after its last byte; None if the stream ended without that."""
+        return parse_mark(self.pump.tail, self.nonce) if self.pump else None
+
+    @property
+    def stderr(self) -> str:
+        """The last of what the command printed on stderr (before it ran: what its transport said)."""
+        return (self._stderr or (self._preface if self.phase is Phase.STARTING else b"")).decode(errors="replace")
+
+    def end_input(self) -> None:
+        """Close the standard input: to the command that is the end of its data."""
+        if self.stdin is not None:
+            self._loop.unwatch(self.stdin)
+            os.close(self.stdin)
+            self.stdin = None
+
+    def kill(self) -> None:
+        """End the local process and its group, and close every descriptor. Never fails, may be called twice."""
+        if self._process is not None and self.status is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self.status = self._process.wait()
+        self.end_input()
+        for name in ("_stdout_fd", "_stderr_fd", "_pid_fd"):
+            fd = getattr(self, name)
+            if fd is not None:
+                self._loop.unwatch(fd)
+                os.close(fd)
+                setattr(self, name, None)
