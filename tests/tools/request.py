@@ -67,7 +67,7 @@ class Request:
     @property
     def whole(self) -> bool:
         """Whether the suites run unfiltered, so that their coverage means something."""
-        return not self.paths and not self.pytest_arguments and self.tier in (Tier.ALL, Tier.EMBEDDED)
+        return not self.paths and not self.pytest_arguments and self.tier is Tier.ALL
 
 
 _EPILOG = """\
@@ -144,7 +144,7 @@ def _suites(chosen: list[str] | None, paths: list[str], tier: str | None) -> tup
     elif tier == Tier.UNIT.value:
         wanted = {Suite.UNIT}
     elif tier:
-        wanted = {*FOLDERS, Suite.COVERAGE}
+        wanted = set(FOLDERS)
     else:
         wanted = set(Suite)
     return tuple(suite for suite in Suite if suite in wanted)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools import environments, places, processes
 from tools.interpreters import Interpreter
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tools.request import Leg, Suite, Tier, parse, suite_of
 
 
