@@ -95,5 +95,9 @@ class Context(abc.ABC):
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         return Diagnosis(lines[-1] if lines else f"the connection ended with status {status} and no message")
 
+    def command_stderr(self, text: str) -> str:
+        """Return what the command printed on stderr, without the transport's own remarks."""
+        return text
+
     def close(self) -> None:  # noqa: B027 -- most kinds hold nothing
         """Free what launches left on this machine; further launches are not allowed."""

@@ -56,6 +56,9 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+_EXIT_REMARK = re.compile(r"(?m)^command terminated with exit code \d+\n\Z")
+"""What kubectl adds to stderr when a command fails."""
+
 
 @dataclass(frozen=True)
 class ExecCommand:
@@ -101,6 +104,9 @@ class KubernetesContext(Context):
                 if re.search(pattern, line):
                     return Diagnosis(cause.format(line=line), remedy)
         return super().diagnose(output, status)
+
+    def command_stderr(self, text: str) -> str:
+        return _EXIT_REMARK.sub("", text)
 
     def close(self) -> None:
         if self._command is not None:

@@ -177,6 +177,7 @@ class Stage:
         if match is None:
             return
         if match[3] is not None:
+            self._preface = self._preface[: match.start()]
             raise StageRefused(self, match[3].decode(errors="replace"))
         self._stderr = self._preface[match.end() :]
         self._preface = self._preface[: match.start()]
@@ -291,7 +292,8 @@ class Stage:
     @property
     def stderr(self) -> str:
         """The last of what the command printed on stderr (before it ran: what its transport said)."""
-        return (self._stderr or (self._preface if self.phase is Phase.STARTING else b"")).decode(errors="replace")
+        data = self._preface if self.phase is Phase.STARTING else self._stderr
+        return self.context.command_stderr(data.decode(errors="replace"))
 
     def end_input(self) -> None:
         """Close the standard input: to the command that is the end of its data."""
