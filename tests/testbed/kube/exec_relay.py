@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import queue
@@ -183,6 +184,10 @@ class ExecRelay:
             except BlockingIOError:
                 self._wait(fd, select.POLLIN)
                 continue
+            except OSError as exc:
+                if exc.errno == errno.EIO:  # how a terminal ends
+                    return
+                raise
             if size == 0:
                 return
             yield buffer[:size]

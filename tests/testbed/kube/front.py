@@ -42,7 +42,11 @@ class Front:
         self._streams = PodStreams(self.objects, backend, self.faults, lambda: self.websockets)
         self._kubelet = Kubelet(self.objects, backend)
         self._workloads = Workloads(self.objects)
-        subresources: dict[str, Subresource] = {"exec": self._streams.exec, "log": self._streams.log}
+        subresources: dict[str, Subresource] = {
+            "exec": self._streams.exec,
+            "log": self._streams.log,
+            "portforward": self._streams.port_forward,
+        }
         self._server = HttpServer(Api(self.objects, subresources))
         self._closed = False
 

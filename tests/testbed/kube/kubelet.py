@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +24,8 @@ from testbed.kube.store import Obj
 # How often the backend is asked for the state of the pods when the API has nothing new.
 _POLL_SECONDS = 0.1
 _WORKERS = 8
+
+_LOG = logging.getLogger(__name__)
 
 
 class Kubelet:
@@ -82,14 +85,21 @@ class Kubelet:
             self._started.add(uid)
         try:
             self._backend.create(pod)
-        except BackendError as exc:
+        except Exception as exc:  # whatever it is, the pod's status is where its user will look
+            if not isinstance(exc, BackendError):
+                _LOG.exception("starting pod %s", pod["metadata"]["name"])
             self._write_status(pod, _not_started(pod, str(exc)))
         else:
             self._report(pod)
 
     def _end(self, pod: Obj) -> None:
         metadata = pod["metadata"]
-        self._backend.delete(metadata["uid"], float(metadata.get("deletionGracePeriodSeconds") or 0))
+        try:
+            self._backend.delete(metadata["uid"], float(metadata.get("deletionGracePeriodSeconds") or 0))
+        except Exception:
+            # The pod stays, so that a test that waits for its end fails; the next round tries again.
+            _LOG.exception("ending pod %s", metadata["name"])
+            return
         with self._lock:
             self._started.discard(metadata["uid"])
         self._objects.finalize(ref_of(self._pods, metadata["namespace"], metadata["name"]), metadata["uid"])

@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from testbed.kube import exec_ws, websocket
+from testbed.kube import exec_spdy, exec_ws, port_forward, websocket
 from testbed.kube.api import Target
 from testbed.kube.backend import BackendError, ExecRequest, PodBackend
 from testbed.kube.errors import ApiError, bad_request
 from testbed.kube.exec_relay import ClientStreams, ExecRelay, failed_to_start
-from testbed.kube.faults import ExecCall, Faults
+from testbed.kube.faults import RAW_ACTIONS, ClaimedFaults, ExecCall, FaultNotPossible, Faults
 from testbed.kube.http_server import Exchange
 from testbed.kube.objects import Objects
+from testbed.kube.spdy_proxy import Passage, Upstream
+from testbed.kube.spdy_session import SocketTransport, WebSocketTransport, accept_spdy, is_spdy, offered_protocols
 from testbed.kube.store import Obj
 
 _FOLLOW_SECONDS = 0.05
+
+T = TypeVar("T")
 
 
 class PodStreams:
@@ -53,12 +59,45 @@ class PodStreams:
             self._require_websockets()
             accepted = websocket.accept(exchange, exec_ws.PROTOCOLS)
             self._relay(pod, request, exec_ws.WebSocketStreams(accepted))
+        elif is_spdy(exchange):
+            self._exec_spdy(exchange, pod, request)
         else:
             raise bad_request("Upgrade request required")
+
+    def _exec_spdy(self, exchange: Exchange, pod: Obj, request: ExecRequest) -> None:
+        url = self._ask(lambda: self._backend.exec_url(pod["metadata"]["uid"], request))
+        if url is not None:
+            faults = self._faults.claim(_call(pod, request))
+            self._pass_through(exchange, url, faults)
+            return
+        client = exec_spdy.SpdyStreams(SocketTransport(accept_spdy(exchange, exec_spdy.PROTOCOL)))
+        try:
+            if client.await_streams(request):
+                self._relay(pod, request, client)
+        finally:
+            client.close()
+
+    def _pass_through(self, exchange: Exchange, url: str, faults: ClaimedFaults) -> None:
+        try:
+            faults.require(RAW_ACTIONS)
+        except FaultNotPossible as exc:
+            raise ApiError(501, "NotImplemented", str(exc)) from exc
+        upstream = Upstream(url, offered_protocols(exchange))
+        client = exchange.take_connection()
+        client.sendall(upstream.answer)
+        Passage(SocketTransport(client), upstream, faults).run()
 
     def _require_websockets(self) -> None:
         if not self._websockets():
             raise bad_request("the test bed is set to refuse WebSockets")
+
+    @staticmethod
+    def _ask(question: Callable[[], T]) -> T:
+        """Ask the backend; what it cannot do is an internal error of the API, as with a real kubelet."""
+        try:
+            return question()
+        except (BackendError, KeyError) as exc:
+            raise ApiError(500, "InternalError", f"Internal error occurred: {exc}") from exc
 
     def _relay(self, pod: Obj, request: ExecRequest, client: ClientStreams) -> None:
         metadata = pod["metadata"]
@@ -93,6 +132,38 @@ class PodStreams:
         for process in abandoned:
             process.wait()
             _close_pipes(process)
+
+    # -- portforward
+
+    def port_forward(self, exchange: Exchange, target: Target) -> None:
+        """Forward connections to ports of a pod."""
+        pod = self._objects.get(target.resource, target.namespace, target.name)
+        uid = pod["metadata"]["uid"]
+        ports = [int(port) for value in exchange.query.get("ports", ()) for port in value.split(",")]
+        if websocket.is_websocket(exchange):
+            self._require_websockets()
+            self._tunnel(exchange, uid, ports)
+        elif is_spdy(exchange):
+            url = self._ask(lambda: self._backend.port_forward_url(uid, ports))
+            if url is not None:
+                self._pass_through(exchange, url, ClaimedFaults({}))
+            else:
+                transport = SocketTransport(accept_spdy(exchange, port_forward.PROTOCOL))
+                port_forward.PortForward(self._backend, uid, transport).run()
+        else:
+            raise bad_request("Upgrade request required")
+
+    def _tunnel(self, exchange: Exchange, uid: str, ports: list[int]) -> None:
+        """Forward ports over SPDY inside a WebSocket."""
+        url = self._ask(lambda: self._backend.port_forward_url(uid, ports))
+        if url is None:
+            tunnel = WebSocketTransport(websocket.accept(exchange, (port_forward.TUNNEL_PROTOCOL,)))
+            port_forward.PortForward(self._backend, uid, tunnel).run()
+            return
+        upstream = Upstream(url, [port_forward.PROTOCOL])
+        with contextlib.closing(upstream.socket):
+            tunnel = WebSocketTransport(websocket.accept(exchange, (port_forward.TUNNEL_PROTOCOL,)))
+            Passage(tunnel, upstream, ClaimedFaults({})).run()
 
     # -- log
 
@@ -165,6 +236,11 @@ class PodStreams:
                 f'container "{container}" of pod "{target.name}" is not running (the pod is {phase})',
             )
         return pod, container
+
+
+def _call(pod: Obj, request: ExecRequest) -> ExecCall:
+    metadata = pod["metadata"]
+    return ExecCall(metadata["name"], metadata["namespace"], request.container, request.argv)
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,7 @@ What differs from a container:
 - Images are ignored. A container without a ``command`` just stays up; ``args`` without a ``command`` are
   ignored with it, for there is no entrypoint to give them to.
 - The network is the machine's: every pod has the address 127.0.0.1, and two pods cannot listen on one port.
+- It needs Linux: processes are found by what ``/proc`` tells of them.
 - Containers that end are not restarted, init containers and volumes are not there, and a terminal is refused.
 """
 
@@ -28,6 +29,7 @@ from typing import Any
 
 from testbed.kube import process_tree
 from testbed.kube.backend import BackendError, ContainerState, ExecRequest, Phase, PodBackend, PodState
+from testbed.processes import RUN_VARIABLE
 
 _STAY_UP = ("sleep", "2147483647")
 _MARKER = "TESTBED_POD_UID"
@@ -133,7 +135,7 @@ class ProcessBackend(PodBackend):
             return
         # The PID of a process that is already reaped may be somebody else's by now.
         sessions = [process.pid for process in pod.processes if process.poll() is None]
-        process_tree.end(f"{_MARKER}={uid}".encode(), sessions, grace_seconds)
+        process_tree.end(_MARKER, uid, sessions, grace_seconds)
         for process in pod.processes:
             process.poll()
         with self._lock:
@@ -208,6 +210,8 @@ def _environment(root: Path, pod: dict[str, Any], spec: dict[str, Any]) -> dict[
         "HOME": str(root),
         "POD_ROOT": str(root),
     }
+    if RUN_VARIABLE in os.environ:  # by it the run finds what is left of it, should this process be killed
+        environment[RUN_VARIABLE] = os.environ[RUN_VARIABLE]
     environment |= {entry["name"]: str(entry.get("value", "")) for entry in spec.get("env") or ()}
     # Last, because process_tree must find the pod's processes by it.
     return environment | {_MARKER: pod["metadata"]["uid"]}
