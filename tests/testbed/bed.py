@@ -9,18 +9,21 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from testbed.inventory import Host, Inventory
+from testbed.net.node import Node
+from testbed.pods import Kubes, PodHost, delete_pod
 from testbed.run import Run
 from testbed.ssh.accounts import Account, Sudo, create_account, remove_account
 from testbed.ssh.embedded import EmbeddedSshServer
 from testbed.ssh.host import SshHost, SshServer, write_known_hosts
 from testbed.ssh.keys import KeyPair, make_key
+from testbed.ssh.relay import Relay
 from testbed.ssh.sshd import Sshd, SshdOptions, current_user
+from testbed.tier import Tier
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
@@ -32,24 +35,22 @@ class _Closable(Protocol):
 _Part = TypeVar("_Part", bound=_Closable)
 
 
-class Tier(Enum):
-    """What a test needs of the machine; see the test bed's documentation."""
-
-    UNIT = "unit"
-    EMBEDDED = "embedded"
-    NODE = "node"
-
-
 class Bed:
     """A context manager; what it made last is taken down first.
 
     :param tier: which servers and backends are used where a call does not say.
+    :param kubes: Kubernetes APIs that are shared with other beds; without it the bed has its own.
     """
 
-    def __init__(self, run: Run, tier: Tier = Tier.EMBEDDED) -> None:
+    def __init__(self, run: Run, tier: Tier = Tier.EMBEDDED, kubes: Kubes | None = None) -> None:
         self.run = run
         self.tier = tier
         self._stack = contextlib.ExitStack()
+        if kubes is None:
+            kubes = self._close_later(Kubes(run))
+        else:
+            self._stack.callback(kubes.reset)
+        self._kubes = kubes
 
     def __enter__(self) -> Bed:
         return self
@@ -73,6 +74,7 @@ class Bed:
         sudo: Sudo = Sudo.NONE,
         max_sessions: int | None = None,
         config: Iterable[str] = (),
+        relay: bool = False,
     ) -> SshHost:
         """Start an SSH host: a real sshd on the node tier, else the embedded server.
 
@@ -82,6 +84,7 @@ class Bed:
         :param sudo: what the account may do with sudo.
         :param max_sessions: sshd's ``MaxSessions``.
         :param config: further lines of sshd_config.
+        :param relay: put a relay in front, which the client then uses; it is the host's ``relay``.
         """
         directory = self.run.new_directory(name)
         data = directory / "data"
@@ -98,7 +101,7 @@ class Bed:
                 extra=tuple(config),
             )
             server: SshServer = self._close_later(Sshd(directory / "sshd", data, [key.public_line], options))
-            return self._host(name, directory, server, options.user, key, password, account=user)
+            return self._host(name, directory, server, options.user, key, relay=relay, password=password, account=user)
         if account or sudo is not Sudo.NONE or max_sessions is not None or config:
             raise ValueError("accounts, sudo and sshd settings need the node tier's sshd")
         embedded = EmbeddedSshServer(
@@ -107,7 +110,28 @@ class Bed:
             authorized=[key.public_line],
             password=password,
         )
-        return self._host(name, directory, self._close_later(embedded), embedded.user, key, password)
+        self._close_later(embedded)
+        return self._host(name, directory, embedded, embedded.user, key, relay=relay, password=password)
+
+    def pod(
+        self,
+        name: str = "web",
+        *,
+        tier: Tier | None = None,
+        namespace: str = "default",
+        containers: list[dict[str, Any]] | None = None,
+        labels: dict[str, str] | None = None,
+        image: str | None = None,
+    ) -> PodHost:
+        """Start a pod and wait until it is ready: real containers on the node tier, else plain processes."""
+        kube, kubeconfig = self._kubes.of(Tier.NODE if (tier or self.tier) is Tier.NODE else Tier.EMBEDDED)
+        self._stack.callback(delete_pod, kube, namespace, name)
+        made = kube.pod(name, namespace, containers, labels, image)
+        return PodHost(name, namespace, made.container, kube, kubeconfig, made.root)
+
+    def node(self, name: str = "node1") -> Node:
+        """Start a node without NICs; see :class:`testbed.net.node.Node`."""
+        return self._close_later(Node(name, self.run.new_directory(name)))
 
     def inventory(
         self,
@@ -129,20 +153,25 @@ class Bed:
         server: SshServer,
         user: str,
         key: KeyPair,
+        *,
+        relay: bool,
         password: str | None,
         account: Account | None = None,
     ) -> SshHost:
+        front = self._close_later(Relay(server.port)) if relay else None
+        port = front.port if front else server.port
         known_hosts = directory / "known_hosts"
-        write_known_hosts(known_hosts, server.host_key_line, [server.port])
+        write_known_hosts(known_hosts, server.host_key_line, [port])
         return SshHost(
             name=name,
             host="127.0.0.1",
-            port=server.port,
+            port=port,
             user=user,
             key_path=key.private_path,
             known_hosts_path=known_hosts,
             data=directory / "data",
             server=server,
+            relay=front,
             password=password,
             become_password=account.password if account else None,
             python=_python_for(account),

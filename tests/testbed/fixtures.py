@@ -14,15 +14,18 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from testbed.bed import Bed, Tier
+from testbed.bed import Bed
 from testbed.inventory import Inventory
-from testbed.leaks import find_leaks
+from testbed.leaks import find_leaks, snapshot
+from testbed.net.node import Node
+from testbed.pods import Kubes, PodHost
 from testbed.run import Run
 from testbed.ssh.host import SshHost
-from testbed.tiers import missing
+from testbed.tier import Tier, missing
 
 _RUN = pytest.StashKey[Run]()
 _SKIPPED = pytest.StashKey[dict[Tier, tuple[int, str]]]()
+_BEFORE = pytest.StashKey[set[str]]()
 _LEAKS = pytest.StashKey[list[str]]()
 
 ON_BOTH_TIERS = [
@@ -74,17 +77,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"the {tier.value} tier cannot run here: {reason}"))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember what is on the machine."""
+    session.config.stash[_BEFORE] = snapshot()
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     """After every fixture is torn down: look for what was left, fail the run for it, remove it."""
     outcome = yield
     run = session.config.stash.get(_RUN, None)
+    leaks = find_leaks(session.config.stash[_BEFORE], run)
+    session.config.stash[_LEAKS] = leaks
     if run is not None:
-        leaks = find_leaks(run)
-        session.config.stash[_LEAKS] = leaks
         run.close()
-        if leaks and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if leaks and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return outcome
 
 
@@ -105,11 +113,19 @@ def testbed_run(pytestconfig: pytest.Config) -> Run:
     return run
 
 
+@pytest.fixture(scope="session")
+def kubes(testbed_run: Run) -> Iterator[Kubes]:
+    """The Kubernetes APIs that the tests of a session share."""
+    shared = Kubes(testbed_run)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def bed(testbed_run: Run, request: pytest.FixtureRequest) -> Iterator[Bed]:
+def bed(testbed_run: Run, kubes: Kubes, request: pytest.FixtureRequest) -> Iterator[Bed]:
     """What makes the test's hosts; everything it made is taken down with the test."""
     tier = tier_of(request.node)
-    with Bed(testbed_run, Tier.EMBEDDED if tier is Tier.UNIT else tier) as made:
+    with Bed(testbed_run, Tier.EMBEDDED if tier is Tier.UNIT else tier, kubes) as made:
         yield made
 
 
@@ -117,6 +133,18 @@ def bed(testbed_run: Run, request: pytest.FixtureRequest) -> Iterator[Bed]:
 def ssh_host(bed: Bed) -> Callable[..., SshHost]:
     """Start an SSH host, see :meth:`testbed.bed.Bed.ssh_host`."""
     return bed.ssh_host
+
+
+@pytest.fixture
+def pod(bed: Bed) -> Callable[..., PodHost]:
+    """Start a pod, see :meth:`testbed.bed.Bed.pod`."""
+    return bed.pod
+
+
+@pytest.fixture
+def node(bed: Bed) -> Callable[..., Node]:
+    """Start a node, see :meth:`testbed.bed.Bed.node`; the test needs the ``node`` marker."""
+    return bed.node
 
 
 @pytest.fixture

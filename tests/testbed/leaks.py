@@ -1,53 +1,110 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run may have left on the machine: looked for by the run's mark, tag and folder.
+"""What a run has left on the machine.
 
-Names rather than a comparison of before and after, because other runs may share the machine.
+Whatever the test bed makes bears the token of a run in its name, or is attached to something that does.
+Such names are compared before and after. Others may use the machine meanwhile: what bears the token of a
+run that still lives is theirs to remove. Processes are found by the run's mark and by their parent.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pwd
+import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from testbed.processes import RUN_VARIABLE, ancestors_of, await_exit, command_of, marked
+from testbed.processes import (
+    RUN_VARIABLE,
+    ancestors_of,
+    await_exit,
+    children_of,
+    command_of,
+    marked,
+)
+from testbed.reaper import LOCK, base_directory
 from testbed.run import Run
 
-
-def find_leaks(run: Run, patience: float = 5) -> list[str]:
-    """Return a line for each thing left; processes that are just ending are given some seconds."""
-    return [*_processes(run, patience), *_mounts(run), *_network(run), *_accounts(run), *_cgroups(run)]
+_TOKEN = re.compile(r"(?:mf|-)([0-9a-f]{8})")
+"""How a run's token occurs in what is named after it: ``mf0123abcd``, ``cri-0123abcd``."""
 
 
-def _processes(run: Run, patience: float) -> list[str]:
+def snapshot() -> set[str]:
+    """Return a line for each thing that the test bed might have made and that there is now."""
+    lines = [*_mounts(), *_links(), *_accounts(), *_folders(), *_cgroups()]
+    return {line for line in lines if _TOKEN.search(line)}
+
+
+def find_leaks(before: set[str], run: Run | None, patience: float = 5) -> list[str]:
+    """Return a line for each thing left; processes that are just ending are given some seconds.
+
+    ``run`` is this process's own, if it has one; its folder is still there.
+    """
+    own = {run.id} if run else set()
+    new = sorted(snapshot() - before)
+    left = [line for line in new if not _bears_a_live_token(line, own)]
+    kept = {f"folder {run.directory}", f"folder {run.reaper_directory}"} if run else set()
+    return [line for line in left if line not in kept] + _processes(run, patience)
+
+
+def _bears_a_live_token(line: str, own: set[str]) -> bool:
+    tokens = {*_TOKEN.findall(line)} - own
+    return any(_lives(token) for token in tokens)
+
+
+def _lives(token: str) -> bool:
+    """Return whether a run with that token still holds its lock, or another than us does."""
+    for lock in base_directory().glob(f"*-{token}/{LOCK}"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(descriptor)
+    return False
+
+
+def _processes(run: Run | None, patience: float) -> list[str]:
     # a pytest in a pytest carries the outer run's mark and is not a leak of it
-    own = {os.getpid(), *ancestors_of(os.getpid())}
-    pids = [pid for pid in marked(RUN_VARIABLE, run.id) if pid not in own]
-    return [f"process {pid}: {command_of(pid)}" for pid in await_exit(pids, patience)]
+    spared = {os.getpid(), *ancestors_of(os.getpid())}
+    pids = {*children_of(os.getpid()), *(marked(RUN_VARIABLE, run.id) if run else [])} - spared
+    # the run's own reaper ends with it, which is later
+    pids = {pid for pid in pids if run is None or str(run.reaper_directory) not in command_of(pid)}
+    return [f"process {pid}: {command_of(pid) or '(no command line)'}" for pid in await_exit(sorted(pids), patience)]
 
 
-def _mounts(run: Run) -> list[str]:
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [f"mount {point}" for point in points if run.tag in point]
+def _mounts() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        yield f"mount {line.split()[4]}"
 
 
-def _network(run: Run) -> list[str]:
-    links = [f"network interface {path.name}" for path in Path("/sys/class/net").iterdir() if run.tag in path.name]
-    names = Path("/run/netns")
-    if not names.is_dir():
-        return links
-    return links + [f"network namespace {path.name}" for path in names.iterdir() if run.tag in path.name]
+def _links() -> Iterator[str]:
+    for path in Path("/sys/class/net").iterdir():
+        master = path / "master"
+        yield f"interface {path.name}" + (f" of {master.readlink().name}" if master.is_symlink() else "")
+    if Path("/run/netns").is_dir():
+        yield from (f"network namespace {path.name}" for path in Path("/run/netns").iterdir())
 
 
-def _accounts(run: Run) -> list[str]:
-    users = [f"user {user.pw_name}" for user in pwd.getpwall() if user.pw_name.startswith(run.tag)]
+def _accounts() -> Iterator[str]:
+    yield from (f"user {user.pw_name}" for user in pwd.getpwall())
     rules = Path("/etc/sudoers.d")
-    if not os.access(rules, os.R_OK):
-        return users
-    return users + [f"sudo rule {path.name}" for path in rules.iterdir() if run.tag in path.name]
+    if os.access(rules, os.R_OK):
+        yield from (f"sudo rule {path.name}" for path in rules.iterdir())
 
 
-def _cgroups(run: Run) -> list[str]:
-    return [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/*{run.tag}*") if path.is_dir()]
+def _folders() -> Iterator[str]:
+    yield from (f"folder {path}" for path in Path(tempfile.gettempdir()).glob("mf*"))
+    yield from (f"folder {path}" for path in base_directory().iterdir())
+
+
+def _cgroups() -> Iterator[str]:
+    for top, names, _files in os.walk("/sys/fs/cgroup"):
+        yield from (f"control group {Path(top, name)}" for name in names)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -28,10 +27,11 @@ class Run:
     """
 
     def __init__(self) -> None:
-        self.id = secrets.token_hex(3)
-        self.tag = f"mf{self.id}"
         # before the mark is set: the reaper is to outlive all that carries it
         self._reaper = Reaper.in_new_workdir("run")
+        # the name of the work directory tells other runs whether this one still lives
+        self.id = self._reaper.workdir.name.rpartition("-")[2]
+        self.tag = f"mf{self.id}"
         self.directory = Path(tempfile.gettempdir(), self.tag)
         self._reaper.add_tree(self.directory)
         self.directory.mkdir()
@@ -75,6 +75,11 @@ class Run:
     def done(self, token: int) -> None:
         """Discard a clean-up, because it has been done."""
         self._reaper.discard(token)
+
+    @property
+    def reaper_directory(self) -> Path:
+        """The folder that the run's reaper works in."""
+        return self._reaper.workdir
 
     def number(self) -> int:
         """Return a number that is new in this run."""

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory
 from testbed.ssh.host import SshHost

@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from enum import Enum
 
-from testbed.bed import Tier
 
-_NODE_PROGRAMS = {
-    "containerd": "containerd",
-    "runc": "runc",
-    "sshd": "openssh-server",
-    "ip": "iproute2",
-    "busybox": "busybox-static",
-}
-"""Programs of the node tier and the Debian package of each."""
+class Tier(Enum):
+    """What a test needs of the machine; the values are those of ``--tier`` and of the markers."""
+
+    UNIT = "unit"
+    EMBEDDED = "embedded"
+    NODE = "node"
+
+
+_NODE_PROGRAMS = {"sshd": "openssh-server", "ip": "iproute2", "nsenter": "util-linux"}
+"""Programs of the node tier beside those of its containers, and the Debian package of each."""
 
 
 def missing(tier: Tier) -> str | None:
@@ -37,4 +39,8 @@ def _missing_for_nodes() -> str | None:
         return "it needs root"
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     packages = sorted(package for program, package in _NODE_PROGRAMS.items() if not shutil.which(program, path=path))
-    return f"Debian packages are missing: {' '.join(packages)}" if packages else None
+    if packages:
+        return f"Debian packages are missing: {' '.join(packages)}"
+    from testbed.kube.cri.requirements import available  # late: a unit run needs none of it
+
+    return available()
