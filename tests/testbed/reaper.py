@@ -38,6 +38,7 @@ LOG = "reaper.log"
 TERM_GRACE_SECONDS = 2.0
 COMMAND_TIMEOUT_SECONDS = 60.0
 _CLOSE = b"close\n"
+_READY = b"ready\n"
 
 
 class ReaperError(Exception):
@@ -252,17 +253,28 @@ class Reaper:
             return cls(base / f"{kind}-{secrets.token_hex(4)}")
 
     def _start(self) -> subprocess.Popen[bytes]:
+        """Start the reaper process; return when it watches, so that no signal can come too early for it."""
         with (self.workdir / LOG).open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 # -I -S: neither the owner's environment nor its site packages may break the reaper.
                 [sys.executable, "-I", "-S", __file__, str(self.workdir), str(os.getpid())],
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 pass_fds=(self._lock_fd,),
                 start_new_session=True,
                 cwd="/",
             )
+        assert process.stdout is not None
+        with process.stdout as ready:
+            if ready.read() != _READY:
+                raise ReaperError(f"the reaper ended with {process.wait()}:\n{self._log()}")
+        return process
+
+    @property
+    def pid(self) -> int:
+        """The reaper process; its end, which a pidfd shows, means that all clean-ups were run."""
+        return self._process.pid
 
     def _append(self, entry: dict[str, Any]) -> int:
         with self._mutex:
@@ -329,13 +341,16 @@ class Reaper:
 
 def _watch(workdir: Path, owner: int) -> int:
     """Wait until the owner closes or dies, then clean up; the body of the reaper process."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_IGN)
     poll = select.poll()
     poll.register(0, select.POLLIN)
     # The pipe alone would not do: a forked child of the owner holds its other end open, too.
     with contextlib.suppress(ProcessLookupError):
         poll.register(os.pidfd_open(owner), select.POLLIN)
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, _READY)
+    os.dup2(2, 1)  # so the owner reads to the end
     if os.getppid() == owner:  # else it died before the pidfd was opened
         poll.poll()
     return 0 if _run_journal(workdir) else 1

@@ -55,9 +55,10 @@ class CriBackend(PodBackend):
 
     name = "cri"
 
-    def __init__(self) -> None:
+    def __init__(self, log_directory: Path | None = None) -> None:
         """Start containerd and make the network; takes about half a second.
 
+        :param log_directory: where containerd.log is written; without it, the log goes with the run.
         :raises BackendError: this machine cannot; :func:`available` says so beforehand.
         """
         reason = available()
@@ -66,6 +67,7 @@ class CriBackend(PodBackend):
         self._reaper = Reaper.in_new_workdir("cri")
         directory = self._reaper.workdir
         self._layout = RunLayout(directory, f"mf{directory.name.rpartition('-')[2]}")
+        self._log = (log_directory or directory) / "containerd.log"
         self._pods: dict[str, _Pod] = {}
         self._mutex = threading.Lock()
         self._debian = threading.Lock()
@@ -80,12 +82,22 @@ class CriBackend(PodBackend):
     def _start(self) -> None:
         self._layout.images.mkdir()
         self.network = PodNetwork(self._layout)
-        self._containerd = Containerd(self._layout, self._reaper, images.PAUSE)
+        self._containerd = Containerd(self._layout, self._reaper, self._log, images.STAY_UP)
         archive = images.busybox_archive(self._layout.images)
         self._containerd.wait_ready()
         self._containerd.import_image(archive)
         self._runtime = Runtime(self._layout.socket)
-        self._runtime.wait_image(images.PAUSE)
+        self._runtime.wait_image(images.STAY_UP)
+
+    @property
+    def layout(self) -> RunLayout:
+        """Where this run keeps its files, and what its things are named after."""
+        return self._layout
+
+    @property
+    def reaper(self) -> Reaper:
+        """Who cleans up should this process be killed."""
+        return self._reaper
 
     def create(self, pod: dict[str, Any]) -> None:
         """Start a pod and return when its containers run (0.4 s); raise BackendError if they do not."""
@@ -134,10 +146,13 @@ class CriBackend(PodBackend):
     def state(self, uid: str) -> PodState:
         """Ask the runtime how the containers of a pod are; raise KeyError if it is unknown."""
         record = self._pods[uid]
-        containers = tuple(
-            _container_state(name, self._runtime.container_status(container))
-            for name, container in list(record.containers.items())
-        )
+        try:
+            containers = tuple(
+                _container_state(name, self._runtime.container_status(container))
+                for name, container in list(record.containers.items())
+            )
+        except BackendError as exc:  # it is just being deleted
+            raise KeyError(uid) from exc
         return PodState(phase=_phase(record, containers), ip=record.ip, containers=containers)
 
     def delete(self, uid: str, grace_seconds: float) -> None:
@@ -189,13 +204,18 @@ class CriBackend(PodBackend):
         """Return the URL of containerd's own SPDY stream for a command."""
         return self._runtime.exec_url(self._running_container(uid, request.container), request)
 
+    def _pod(self, uid: str) -> _Pod:
+        record = self._pods.get(uid)
+        if record is None:
+            raise BackendError(f"pod {uid} not found")
+        return record
+
     def _container(self, uid: str, name: str) -> str:
         """Return the id of a container; an empty name means the first one."""
-        record = self._pods[uid]
-        for key, container in record.containers.items():
+        for key, container in self._pod(uid).containers.items():
             if name in ("", key):
                 return container
-        raise BackendError(f'container "{name}" is not in pod {record.spec["metadata"]["name"]}')
+        raise BackendError(f'container not found ("{name}")')
 
     def _running_container(self, uid: str, name: str) -> str:
         container = self._container(uid, name)
@@ -206,7 +226,7 @@ class CriBackend(PodBackend):
 
     def connect(self, uid: str, port: int) -> socket.socket:
         """Connect to a port of the pod's own localhost, as a port-forward does."""
-        record = self._pods[uid]
+        record = self._pod(uid)
         try:
             return connect_in(record.namespace, port)
         except OSError as exc:
@@ -214,25 +234,30 @@ class CriBackend(PodBackend):
 
     def port_forward_url(self, uid: str, ports: list[int]) -> str | None:
         """Return the URL of containerd's own SPDY port-forward."""
-        sandbox = self._pods[uid].sandbox
+        sandbox = self._pod(uid).sandbox
         return None if sandbox is None else self._runtime.port_forward_url(sandbox, ports)
 
     def logs(self, uid: str, container: str) -> bytes:
         """Return what a container has written, stdout and stderr as they came."""
-        name = container or next(iter(self._pods[uid].containers), "")
+        name = container or next(iter(self._pod(uid).containers), "")
         self._container(uid, name)
         return parse_cri_log((self._layout.logs(uid) / f"{name}.log").read_bytes())
 
+    def root(self, uid: str) -> Path | None:
+        """Return the root directory as the pod's first container sees it, volumes included."""
+        bundle = self._layout.bundle(self._running_container(uid, ""))
+        return Path("/proc", (bundle / "init.pid").read_text(encoding="ascii").strip(), "root")
+
     def network_namespace(self, uid: str) -> Path | None:
         """Return the path of a pod's network namespace; None if it uses this machine's."""
-        return self._pods[uid].namespace
+        return self._pod(uid).namespace
 
     def add_nic(self, uid: str, name: str, mac: str) -> str:
         """Give a pod one more NIC (one end of a veth pair, down); return the name of the end outside.
 
         :raises BackendError: the pod has the host's network, or the name or the address is no good.
         """
-        record = self._pods[uid]
+        record = self._pod(uid)
         with record.lock:
             if record.namespace is None:
                 raise BackendError(f"pod {record.spec['metadata']['name']} has no network of its own")

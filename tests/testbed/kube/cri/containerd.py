@@ -73,15 +73,17 @@ disabled_plugins = {json.dumps(_DISABLED_PLUGINS)}
 class Containerd:
     """The daemon as a child process in a session of its own (a Ctrl-C is ours to handle, not its)."""
 
-    def __init__(self, layout: RunLayout, reaper: Reaper, sandbox_image: str) -> None:
+    def __init__(self, layout: RunLayout, reaper: Reaper, log: Path, sandbox_image: str) -> None:
         self._layout = layout
+        self._log = log
         layout.config.write_text(configuration(layout, sandbox_image), encoding="utf-8")
-        with layout.log.open("ab") as log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [str(find_tool("containerd")), "--config", str(layout.config)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
         self._token = reaper.add_process(self._process.pid)
@@ -110,7 +112,7 @@ class Containerd:
         return False
 
     def _log_end(self) -> str:
-        return self._layout.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def import_image(self, archive: Path) -> None:
         """Load a docker-archive and unpack it."""

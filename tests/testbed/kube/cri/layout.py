@@ -33,11 +33,6 @@ class RunLayout:
         return self.directory / "c.sock"
 
     @property
-    def log(self) -> Path:
-        """What containerd and its shims say."""
-        return self.directory / "containerd.log"
-
-    @property
     def root(self) -> Path:
         """containerd's persistent files: image content and snapshots."""
         return self.directory / "root"
@@ -66,6 +61,10 @@ class RunLayout:
     def images(self) -> Path:
         """Image archives made for this run."""
         return self.directory / "images"
+
+    def bundle(self, container: str) -> Path:
+        """Where the shim keeps the OCI bundle of a running container."""
+        return self.state / "io.containerd.runtime.v2.task" / "k8s.io" / container
 
     def pod(self, uid: str) -> Path:
         """The emptyDir volumes and other files of one pod."""

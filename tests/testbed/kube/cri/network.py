@@ -15,6 +15,7 @@ import json
 import os
 import queue
 import random
+import secrets
 import socket
 import subprocess
 import threading
@@ -56,7 +57,9 @@ class PodNetwork:
         self._bridge = layout.name
         self._nics = 0
         self._mutex = threading.Lock()
-        run_ip("link", "add", self._bridge, "type", "bridge")
+        # An address of its own (locally administered): a bridge without one changes it with its ports, and
+        # the pods' neighbour entries for the gateway would go stale.
+        run_ip("link", "add", self._bridge, "address", f"02:00:{secrets.token_bytes(4).hex(':')}", "type", "bridge")
         self.subnet = self._claim_subnet()
         self.gateway = str(next(self.subnet.hosts()))
         run_ip("link", "set", self._bridge, "up")

@@ -9,9 +9,10 @@ because a field was silently ignored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from cri_api.v1 import api_pb2 as cri
@@ -19,6 +20,7 @@ from cri_api.v1 import api_pb2 as cri
 from testbed.kube.backend import BackendError
 from testbed.kube.cri.layout import RunLayout
 
+_QUANTITY = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<suffix>[a-zA-Z]*)")
 _SUFFIXES = {"": Decimal(1), "m": Decimal("0.001")} | {
     unit: Decimal(factor**power)
     for units, factor in ((("k", "M", "G", "T", "P", "E"), 1000), (("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1024))
@@ -50,11 +52,10 @@ class PodIdentity:
 
 def parse_quantity(text: str | int | float) -> Decimal:
     """Return the value of a Kubernetes quantity such as ``64Mi``, ``1.5G`` or ``250m``."""
-    digits = str(text).rstrip("kKMGTPEim")
-    try:
-        return Decimal(digits) * _SUFFIXES[str(text)[len(digits) :]]
-    except (InvalidOperation, KeyError):
-        raise BackendError(f'"{text}" is not a quantity') from None
+    match = _QUANTITY.fullmatch(str(text))
+    if match is None or match["suffix"] not in _SUFFIXES:
+        raise BackendError(f'"{text}" is not a quantity')
+    return Decimal(match["number"]) * _SUFFIXES[match["suffix"]]
 
 
 def sandbox_config(pod: dict[str, Any], layout: RunLayout) -> cri.PodSandboxConfig:
