@@ -25,6 +25,8 @@ import testbed
 from testbed.kube.cri import CriBackend
 from testbed.reaper import base_directory, recover
 
+pytestmark = pytest.mark.node
+
 TESTS = Path(testbed.__file__).parents[1]
 CGROUPS = Path("/sys/fs/cgroup")
 # Starts a backend and a pod with all that could be left: a tmpfs, an extra NIC, a running command.

@@ -13,6 +13,8 @@ from testbed.kube.backend import ExecRequest
 from testbed.kube.cri import CriBackend
 from testbed.kube.cri.layout import find_tool
 
+pytestmark = pytest.mark.node
+
 
 @pytest.mark.timeout(600)
 def test_the_debian_image_has_gnu_tools(backend: CriBackend, start_pod: Callable[..., str]) -> None:

@@ -18,6 +18,8 @@ import pytest
 from testbed.kube.backend import BackendError, ExecRequest
 from testbed.kube.cri import CriBackend
 
+pytestmark = pytest.mark.node
+
 StartPod = Callable[..., str]
 MAC = "02:00:5e:10:00:01"
 

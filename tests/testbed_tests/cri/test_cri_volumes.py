@@ -14,6 +14,8 @@ import pytest
 from testbed.kube.backend import BackendError, ExecRequest
 from testbed.kube.cri import CriBackend
 
+pytestmark = pytest.mark.node
+
 StartPod = Callable[..., str]
 
 

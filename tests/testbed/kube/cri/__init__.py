@@ -5,7 +5,20 @@
 
 from __future__ import annotations
 
-from testbed.kube.cri.backend import CriBackend
+from typing import TYPE_CHECKING
+
 from testbed.kube.cri.requirements import available
 
+if TYPE_CHECKING:
+    from testbed.kube.cri.backend import CriBackend
+
 __all__ = ["CriBackend", "available"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the backend when it is first asked for, so that ``available`` can also say that gRPC is missing."""
+    if name != "CriBackend":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from testbed.kube.cri.backend import CriBackend
+
+    return CriBackend

@@ -69,7 +69,7 @@ def _start_with_pipes(argv: list[str], request: ExecRequest) -> subprocess.Popen
 def _start_with_terminal(argv: list[str]) -> subprocess.Popen[bytes]:
     """Start runc on a pseudo-terminal of its own; it follows SIGWINCH, after TIOCSWINSZ on ``stdin``."""
     master, slave = os.openpty()
-    # The terminal inside does all line editing and conversion. runc sets the outer one to raw, too, but late.
+    # The terminal inside does the line editing and the echo. runc would set the outer one to raw, but late.
     tty.setraw(slave)
     try:
         process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)

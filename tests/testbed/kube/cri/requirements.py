@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def available() -> str | None:
         return "the CNI plugins bridge and host-local are not installed (Debian: containernetworking-plugins)"
     if not _is_static(Path(find_tool("busybox") or "")):
         return "busybox is linked dynamically and cannot run alone in an image (Debian: busybox-static)"
+    for module, package in (("grpc", "grpcio"), ("cri_api", "container-runtime-interface-api")):
+        if importlib.util.find_spec(module) is None:
+            return f"the Python package {package} is not installed"
     return None
 
 
