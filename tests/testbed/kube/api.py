@@ -194,7 +194,11 @@ class Api:
     def _body(self, exchange: Exchange, target: Target) -> Obj:
         content_type = exchange.headers.get("Content-Type", "application/json").partition(";")[0].strip()
         if content_type != "application/json":
-            raise ApiError(415, "UnsupportedMediaType", f"the test bed reads JSON, not {content_type!r}")
+            raise ApiError(
+                415,
+                "UnsupportedMediaType",
+                f"the test bed reads JSON, not {content_type}; use a manifest with kubectl create -f or apply -f",
+            )
         body = exchange.json()
         if not isinstance(body, dict):
             raise bad_request("the body of the request is not an object")

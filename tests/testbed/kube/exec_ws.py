@@ -15,7 +15,8 @@ from typing import Any
 
 from testbed.kube import connection
 from testbed.kube.exec_relay import ClientLeft, Output
-from testbed.kube.websocket import Disconnected, Piece, WebSocket
+from testbed.kube.websocket import Disconnected, WebSocket
+from testbed.kube.websocket_frames import Piece
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
@@ -34,7 +35,7 @@ class WebSocketStreams:
     def send(self, output: Output, data: memoryview) -> None:
         """Send data on the output's channel."""
         try:
-            self._websocket.send(bytes((output.value,)) + data)
+            self._websocket.send(bytes((output.value,)), data)
         except Disconnected as exc:
             raise ClientLeft from exc
 
@@ -63,7 +64,7 @@ class WebSocketStreams:
         """Send the status on channel 3 and close; stdin() ends with the client's answer."""
         try:
             if status is not None:
-                self._websocket.send(bytes((_ERROR,)) + json.dumps(status).encode())
+                self._websocket.send(bytes((_ERROR,)), json.dumps(status).encode())
         except Disconnected:
             return
         self._websocket.close()

@@ -67,7 +67,7 @@ class Transport(Protocol):
     def receive(self) -> Iterator[bytes | memoryview]:
         """Yield bytes until the peer ends the connection."""
 
-    def send(self, data: bytes | memoryview) -> None:
+    def send(self, *parts: bytes | memoryview) -> None:
         """Send bytes; raise OSError or Disconnected."""
 
     def left(self) -> bool:
@@ -94,9 +94,9 @@ class SocketTransport:
         except OSError:
             return
 
-    def send(self, data: bytes | memoryview) -> None:
+    def send(self, *parts: bytes | memoryview) -> None:
         """Send bytes."""
-        self._socket.sendall(data)
+        connection.send_all(self._socket, parts)
 
     def left(self) -> bool:
         """Return whether the peer has closed the connection."""
@@ -125,9 +125,9 @@ class WebSocketTransport:
         except Disconnected:
             return
 
-    def send(self, data: bytes | memoryview) -> None:
+    def send(self, *parts: bytes | memoryview) -> None:
         """Send bytes as one message."""
-        self._websocket.send(bytes(data))
+        self._websocket.send(*parts)
 
     def left(self) -> bool:
         """Return whether the peer has closed the connection."""
@@ -177,7 +177,7 @@ class Stream:
             if not self._writable:
                 raise StreamClosed(f"stream {self.stream_id} is closed")
             piece, data = data[:MAX_DATA], data[MAX_DATA:]
-            self._session.send(FrameWriter.data_header(self.stream_id, len(piece)) + piece)
+            self._session.send(FrameWriter.data_header(self.stream_id, len(piece)), piece)
 
     def finish(self) -> None:
         """End our direction."""
@@ -267,14 +267,14 @@ class Session:
         if fin:
             stream.deliver(b"")
 
-    def send(self, data: bytes) -> None:
+    def send(self, *parts: bytes | memoryview) -> None:
         """Send a whole frame; raise StreamClosed if the connection has ended."""
         with self._send_lock:
-            self._send(data)
+            self._send(*parts)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, *parts: bytes | memoryview) -> None:
         try:
-            self._transport.send(data)
+            self._transport.send(*parts)
         except (OSError, Disconnected) as exc:
             raise StreamClosed(str(exc)) from exc
 
