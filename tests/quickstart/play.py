@@ -45,9 +45,9 @@ def backup(scene: Scene, filename: str, compress: str) -> dict[str, Any]:
     """Run the playbook, its output on ours; return the result of its pipeline task."""
     variables = {
         "source": SOURCE,
-        "source_path": str(scene.data),
+        "source_path": scene.data.name,
         "destination": SSH_HOST,
-        "dest_dir": str(scene.backups),
+        "dest_dir": scene.backups.name,
         "filename": filename,
         "compress": compress,
     }

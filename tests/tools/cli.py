@@ -54,14 +54,14 @@ def _suites_of(leg: Leg, request: Request) -> list[Suite]:
 def _one(workshop: Workshop, suite: Suite, leg: Leg) -> Result:
     say(f"{suite.value}{'' if leg is Leg.DEFAULT else f' on the {leg.value} core'}")
     started = time.monotonic()
-    reason = ""
     try:
-        verdict = Verdict.PASSED if suites.RUNNERS[suite](workshop, leg) else Verdict.FAILED
+        outcome = suites.RUNNERS[suite](workshop, leg)
+        verdict, note = (Verdict.PASSED if outcome.passed else Verdict.FAILED), outcome.note
     except suites.Skip as skip:
-        verdict, reason = Verdict.SKIPPED, str(skip)
+        verdict, note = Verdict.SKIPPED, str(skip)
     except interpreters.NoInterpreter as missing:
-        verdict, reason = Verdict.FAILED, str(missing)
+        verdict, note = Verdict.FAILED, str(missing)
     except processes.Failed as failure:
         print(failure.output, flush=True)
-        verdict, reason = Verdict.FAILED, str(failure)
-    return Result(suite, leg, verdict, time.monotonic() - started, reason)
+        verdict, note = Verdict.FAILED, str(failure)
+    return Result(suite, leg, verdict, time.monotonic() - started, note)

@@ -8,7 +8,7 @@ find_python() {
         { [ -n "$candidate" ] && "$candidate" -c "$wanted"; } >/dev/null 2>&1 || continue
         found=$candidate
         "$candidate" -c 'import ensurepip, ssl, venv' >/dev/null 2>&1 || continue
-        PYTHON=$candidate
+        export PYTHON=$candidate
         return 0
     done
     if [ -n "$found" ]; then

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 from tools import processes
+from tools.report import Outcome
 from tools.request import Leg
 from tools.workshop import Workshop
 
@@ -35,7 +36,7 @@ ALLOWED = {
 _PLUGIN_KINDS = {"modules": "module", "connection": "connection", "inventory": "inventory", "callback": "callback"}
 
 
-def build(workshop: Workshop, leg: Leg) -> bool:
+def build(workshop: Workshop, leg: Leg) -> Outcome:
     """Build the tarball, look into it, install it into an empty folder, read each plugin's documentation."""
     python = workshop.environment("default")
     copy = workshop.snapshot()
@@ -44,18 +45,19 @@ def build(workshop: Workshop, leg: Leg) -> bool:
     out = workshop.folder / "build"
     command = [galaxy, "collection", "build", "--output-path", str(out)]
     if workshop.check("ansible-galaxy collection build", command, cwd=copy, env=env):
-        return False
+        return Outcome(False)
     tarball = next(out.glob("*.tar.gz"))
     surplus = misplaced(tarball)
     if surplus:
         print(f"  the tarball holds what no user needs: {' '.join(surplus)}", flush=True)
-        return False
+        return Outcome(False)
     target = workshop.folder / "installed"
     env["ANSIBLE_COLLECTIONS_PATH"] = f"{target}:{workshop.others(leg)}"
     command = [galaxy, "collection", "install", "--offline", "--pre", "--collections-path", str(target), str(tarball)]
     if workshop.check("ansible-galaxy collection install", command, cwd=workshop.folder, env=env):
-        return False
-    return _documented(workshop, target / "ansible_collections" / "manifold" / "core", env)
+        return Outcome(False)
+    documented = _documented(workshop, target / "ansible_collections" / "manifold" / "core", env)
+    return Outcome(documented, f"{tarball.name}, {tarball.stat().st_size / 1024:.0f} KiB")
 
 
 def misplaced(tarball: Path) -> list[str]:

@@ -23,6 +23,14 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a suite came to; ``note`` is a remark for the summary."""
+
+    passed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """One suite on one leg."""
 
@@ -30,13 +38,13 @@ class Result:
     leg: Leg
     verdict: Verdict
     seconds: float
-    reason: str = ""
+    note: str = ""
 
     def line(self) -> str:
         """Return the line of the closing summary."""
         name = self.suite.value if self.leg is Leg.DEFAULT else f"{self.suite.value} ({self.leg.value} core)"
         told = f"  {name:<28}{self.verdict.value:<9}{self.seconds:6.0f} s"
-        return f"{told}  {self.reason}" if self.reason else told
+        return f"{told}  {self.note}" if self.note else told
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools import places, processes
 from tools.environments import Environment
+from tools.report import Outcome
 from tools.request import Leg
 from tools.workshop import Workshop
 
@@ -25,7 +26,7 @@ runpy.run_module("pip", run_name="__main__")
 '''
 
 
-def run(workshop: Workshop, _leg: Leg) -> bool:
+def run(workshop: Workshop, _leg: Leg) -> Outcome:
     """All sanity tests over a copy of the collection."""
     python = workshop.environment("default")
     copy = workshop.snapshot()
@@ -33,7 +34,7 @@ def run(workshop: Workshop, _leg: Leg) -> bool:
     minor = ".".join(map(str, python.interpreter.version[:2]))
     command = [python.tool("ansible-test"), "sanity", "--color", "no", "--python", minor]
     env = workshop.variables(python, copy.parents[2])
-    return workshop.check("ansible-test sanity", command, cwd=copy, env=env) == 0
+    return Outcome(workshop.check("ansible-test sanity", command, cwd=copy, env=env) == 0)
 
 
 def prime(python: Environment, log: Path) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tools import coverage_table, packaging, places, sanity
+from tools.report import Outcome
 from tools.request import FOLDERS, Leg, Suite, suite_of
 from tools.workshop import Workshop
 
@@ -20,7 +22,7 @@ class Skip(Exception):
     """A suite has nothing to do here; the text says why."""
 
 
-def lint(workshop: Workshop, _leg: Leg) -> bool:
+def lint(workshop: Workshop, _leg: Leg) -> Outcome:
     """Style, format and types of our Python; then ansible-lint over what users would see."""
     home = places.CHECKOUT
     python = workshop.environment("default")
@@ -37,7 +39,7 @@ def lint(workshop: Workshop, _leg: Leg) -> bool:
     env = workshop.variables(tools, workshop.snapshot().parents[2])
     ansible_lint = [tools.tool("ansible-lint"), "--offline", "--strict", "--nocolor"]
     codes.append(workshop.check("ansible-lint", ansible_lint, cwd=workshop.snapshot(), env=env))
-    return not any(codes)
+    return Outcome(not any(codes))
 
 
 def mypy(workshop: Workshop) -> list[str]:
@@ -49,7 +51,7 @@ def mypy(workshop: Workshop) -> list[str]:
     return [workshop.environment("default").tool("mypy"), "--cache-dir", cache, *folders]
 
 
-def docs(workshop: Workshop, _leg: Leg) -> bool:
+def docs(workshop: Workshop, _leg: Leg) -> Outcome:
     """What a documentation site would make of the plugins, and the changelog fragments."""
     tools = workshop.environment("lint")
     copy = workshop.snapshot()
@@ -59,13 +61,13 @@ def docs(workshop: Workshop, _leg: Leg) -> bool:
         workshop.check("antsibull-docs", pages, cwd=copy, env=env),
         workshop.check("antsibull-changelog", [tools.tool("antsibull-changelog"), "lint"], cwd=copy, env=env),
     ]
-    return not any(codes)
+    return Outcome(not any(codes))
 
 
-def pytest(suite: Suite) -> Callable[[Workshop, Leg], bool]:
+def pytest(suite: Suite) -> Callable[[Workshop, Leg], Outcome]:
     """Return the function that runs a suite of pytest's."""
 
-    def run(workshop: Workshop, leg: Leg) -> bool:
+    def run(workshop: Workshop, leg: Leg) -> Outcome:
         chosen = [path for path in workshop.request.paths if suite_of(path) is suite]
         wanted = chosen or [folder for folder in FOLDERS[suite] if _has_python(places.CHECKOUT / folder)]
         if not wanted:
@@ -77,12 +79,25 @@ def pytest(suite: Suite) -> Callable[[Workshop, Leg], bool]:
         command = [python.tool("python"), "-m", "pytest", *_pytest_options(workshop, leg), *wanted]
         if leg is Leg.DEFAULT and suite is not Suite.TESTBED:
             command[2:2] = ["coverage", "run", f"--rcfile={coverage_table.settings(workshop.folder)}", "-m"]
+        counts = workshop.folder / f"{suite.value}-{leg.value}.xml"
+        command.append(f"--junit-xml={counts}")
         code = workshop.check(f"pytest {suite.value}", command, cwd=places.CHECKOUT, env=env)
         if code == _NO_TESTS and not chosen:
             raise Skip("no test of this tier")
-        return code == 0
+        return Outcome(code == 0, counted(counts))
 
     return run
+
+
+def counted(path: Path) -> str:
+    """Return how many tests a JUnit report counts, and how many of them failed or were skipped."""
+    if not path.exists():
+        return "ended before it counted its tests"
+    suite = ElementTree.parse(path).getroot().find("testsuite")
+    numbers = {} if suite is None else {name: int(suite.get(name, 0)) for name in ("failures", "errors", "skipped")}
+    tests = 0 if suite is None else int(suite.get("tests", 0))
+    told = [f"{count} {name.replace('failures', 'failed')}" for name, count in numbers.items() if count]
+    return ", ".join([f"{tests} tests", *told])
 
 
 def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
@@ -92,7 +107,7 @@ def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
     return [*options, "-ra", "--durations=5", *workshop.request.pytest_arguments]
 
 
-def molecule(workshop: Workshop, _leg: Leg) -> bool:
+def molecule(workshop: Workshop, _leg: Leg) -> Outcome:
     """The scenarios under ``extensions/molecule``, on this machine, without containers."""
     if not (places.CHECKOUT / "plugins" / "modules").is_dir():
         raise Skip("no modules there yet")
@@ -103,19 +118,19 @@ def molecule(workshop: Workshop, _leg: Leg) -> bool:
     command = [tools.tool("molecule"), "test", "--all"]
     code = workshop.check("molecule", command, cwd=copy / "extensions", env=env)
     shutil.rmtree(workshop.folder / "molecule", ignore_errors=True)
-    return code == 0
+    return Outcome(code == 0)
 
 
-def coverage(workshop: Workshop, _leg: Leg) -> bool:
+def coverage(workshop: Workshop, _leg: Leg) -> Outcome:
     """What the unit and integration suites of this run reached, per kind of context."""
-    return coverage_table.run(workshop)
+    return Outcome(coverage_table.run(workshop))
 
 
 def _has_python(folder: Path) -> bool:
     return any(folder.rglob("*.py"))
 
 
-RUNNERS: dict[Suite, Callable[[Workshop, Leg], bool]] = {
+RUNNERS: dict[Suite, Callable[[Workshop, Leg], Outcome]] = {
     Suite.LINT: lint,
     Suite.DOCS: docs,
     Suite.UNIT: pytest(Suite.UNIT),
