@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from quickstart import sample
-from quickstart.play import Compression, PlayFailed, backup, compression
+from quickstart.play import Compression, PlayFailed, backup, command, compression, shown
 from quickstart.scene import POD, SSH_HOST, scene
 
 MEBIBYTES = 64
@@ -43,20 +44,24 @@ def _show() -> None:
     way = compression()
     with scene(MEBIBYTES) as there:
         _say(f"A pod ({POD}) with {_size(there.data)} of mixed data, and an SSH host ({SSH_HOST}), both on loopback.")
-        _say("$ ansible-playbook playbooks/backup.yml")
-        filename = f"{POD}{way.suffix}"
+        arrived = there.backups / f"{POD}{way.suffix}"
+        argv = command(there, arrived.name, way.compress)
+        _say(f"$ {shown(argv)}")
         started = time.monotonic()
-        result = backup(there, filename, way.compress)
+        result = backup(there, argv)
         _say(f"The playbook took {time.monotonic() - started:.1f} s. What was streamed:")
-        for step in result.get("steps", []):
-            moved = f"{step['bytes_in'] or 0:>12,} bytes in {step['bytes_out'] or 0:>12,} out"
-            print(f"    {step['name']:<10} on {step['context']:<14} {moved}")
-        arrived = there.backups / filename
+        for step in result["steps"]:
+            print(f"    {step['name']:<10}{step['context']:<16}{_bytes(step, 'in')}{_bytes(step, 'out')}".rstrip())
         _compare(arrived, result)
         _restore(arrived, there.data, there.scratch / "restored", way)
 
 
-def _compare(arrived: Path, result: dict[str, object]) -> None:
+def _bytes(step: dict[str, Any], direction: str) -> str:
+    count = step[f"bytes_{direction}"]
+    return f"{count:>12,} bytes {direction}" if count else " " * (19 + len(direction))
+
+
+def _compare(arrived: Path, result: dict[str, Any]) -> None:
     """Show the file that arrived, its own checksum beside the task's."""
     ours = sample.sha256(arrived)
     _say(f"What arrived on {SSH_HOST}: {arrived.name}, {arrived.stat().st_size:,} bytes")

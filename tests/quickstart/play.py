@@ -41,8 +41,8 @@ def compression() -> Compression:
     return Compression("gzip -1", ("gzip", "-dc"), ".tar.gz")
 
 
-def backup(scene: Scene, filename: str, compress: str) -> dict[str, Any]:
-    """Run the playbook, its output on ours; return the result of its pipeline task."""
+def command(scene: Scene, filename: str, compress: str) -> list[str]:
+    """Return the command line that a user would type."""
     variables = {
         "source": SOURCE,
         "source_path": scene.data.name,
@@ -52,15 +52,19 @@ def backup(scene: Scene, filename: str, compress: str) -> dict[str, Any]:
         "compress": compress,
     }
     given = [word for name, value in variables.items() for word in ("-e", f"{name}={shlex.quote(value)}")]
-    command = [
-        "ansible-playbook",
-        "-i",
-        str(scene.inventory.path),
-        str(REPOSITORY / "playbooks" / "backup.yml"),
-        *given,
-    ]
+    return ["ansible-playbook", "-i", str(scene.inventory.path), str(REPOSITORY / "playbooks" / "backup.yml"), *given]
+
+
+def shown(argv: list[str]) -> str:
+    """Return a command line to be read, with the names of files instead of their paths."""
+    words = [Path(word).name if word.startswith("/") else word for word in argv]
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
+
+
+def backup(scene: Scene, argv: list[str]) -> dict[str, Any]:
+    """Run the playbook, its output on ours; return the result of its pipeline task."""
     results = scene.scratch / "results.jsonl"
-    _run(command, _environment(scene, results), scene.scratch)
+    _run(argv, _environment(scene, results), scene.scratch)
     return pipeline_result(read_results(results))
 
 

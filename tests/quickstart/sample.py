@@ -18,7 +18,7 @@ def fill(folder: Path, mebibytes: int) -> None:
     (folder / "records").mkdir(parents=True)
     (folder / "empty folder").mkdir()
     chance = random.Random(mebibytes)  # the same data every time
-    page = b" ".join(chance.choices(_WORDS, k=MIB // 8))
+    page = b" ".join(chance.choices(_WORDS, k=MIB // 6))
     with (folder / "journal.log").open("wb") as text:
         for number in range(mebibytes // 2):
             text.write(f"\npage {number} {chance.random()}\n".encode())
