@@ -29,6 +29,7 @@ class Line:
         self._wake = wake
         self._changed = threading.Condition()
         self._delay = 0.0
+        self._taken = 0
         self._bytes = 0
         self._stall_at: int | None = None
         self._cut_at: int | None = None
@@ -56,6 +57,11 @@ class Line:
         with self._changed:
             return self._changed.wait_for(lambda: self._bytes >= count, timeout)
 
+    def wait_taken(self, count: int, timeout: float = 30) -> bool:
+        """Wait until ``count`` bytes in all have come into the relay, let through or not; return whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._taken >= count, timeout)
+
     def cut_after(self, count: int, how: Cut = Cut.FIN) -> None:
         """Cut every connection once, as soon as ``count`` more bytes have been let through."""
         with self._changed:
@@ -81,6 +87,12 @@ class Line:
         with self._changed:
             limits = [limit - self._bytes for limit in (self._stall_at, self._cut_at) if limit is not None]
             return max(0, min(wanted, *limits)) if limits else wanted
+
+    def took(self, count: int) -> None:
+        """Count bytes that came in."""
+        with self._changed:
+            self._taken += count
+            self._changed.notify_all()
 
     def passed(self, count: int) -> None:
         """Count bytes that were let through."""

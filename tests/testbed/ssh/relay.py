@@ -21,12 +21,14 @@ from functools import partial
 
 from testbed.ssh.line import Cut, Line
 
-CHUNK = 512 << 10
+CHUNK = 1 << 20
 """Bytes read at once."""
-BUFFER = 1 << 20
+BUFFER = 4 << 20
 """Bytes held per connection and direction where there is no delay."""
 BUFFER_DELAYED = 64 << 20
 """The same with a delay: what a long, fast line would hold."""
+
+Clock = Callable[[], float]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """``struct linger`` of socket(7): on, no time to linger."""
@@ -35,7 +37,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class _Pipe:
     """One direction of one connection: what was read and is not yet due or not yet taken."""
 
-    def __init__(self, source: socket.socket, sink: socket.socket, line: Line) -> None:
+    def __init__(self, source: socket.socket, sink: socket.socket, line: Line, clock: Clock) -> None:
+        self._clock = clock
         self.source = source
         self.sink = sink
         self.line = line
@@ -72,12 +75,13 @@ class _Pipe:
             data = self.source.recv(CHUNK)
         except BlockingIOError:
             return
-        when = time.monotonic() + self.line.delay
+        when = self._clock() + self.line.delay
         if not data:
             self._ended_at = when
         elif not self.discard:
             self._queue.append((when, memoryview(data)))
             self._held += len(data)
+            self.line.took(len(data))
 
     def write(self, now: float) -> None:
         """Pass on what is due; raise OSError if the sink was reset."""
@@ -119,11 +123,11 @@ class _Pipe:
 class _Connection:
     """A client's socket, the target's, and the two pipes between them."""
 
-    def __init__(self, client: socket.socket, target: socket.socket, up: Line, down: Line) -> None:
+    def __init__(self, client: socket.socket, target: socket.socket, up: Line, down: Line, clock: Clock) -> None:
         self.client = client
         self.target = target
-        self.up = _Pipe(client, target, up)
-        self.down = _Pipe(target, client, down)
+        self.up = _Pipe(client, target, up, clock)
+        self.down = _Pipe(target, client, down, clock)
         for sock in (client, target):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -159,10 +163,14 @@ class _Connection:
 
 
 class Relay:
-    """Listens on a free port of 127.0.0.1 and joins each connection to one to ``target_port``."""
+    """Listens on a free port of 127.0.0.1 and joins each connection to one to ``target_port``.
 
-    def __init__(self, target_port: int) -> None:
+    :param clock: what delays are measured by, in seconds.
+    """
+
+    def __init__(self, target_port: int, clock: Clock = time.monotonic) -> None:
         self._target_port = target_port
+        self._clock = clock
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.up = Line(self._wake)
         self.down = Line(self._wake)
@@ -226,7 +234,8 @@ class Relay:
                 elif key.fileobj == self._wakeup:
                     os.eventfd_read(self._wakeup)
                 else:
-                    self._serve(key.data, partial(_Connection.serve, sock=key.fileobj, events=events))
+                    connection, sock = key.data
+                    self._serve(connection, partial(_Connection.serve, sock=sock, events=events))
             for connection in list(self._connections):
                 self._serve(connection, self._advance)
             self._apply_faults()
@@ -237,7 +246,7 @@ class Relay:
 
     def _timeout(self) -> float | None:
         dues = [due for connection in self._connections for pipe in connection.pipes if (due := pipe.due()) is not None]
-        return max(0.0, min(dues) - time.monotonic()) if dues else None
+        return max(0.0, min(dues) - self._clock()) if dues else None
 
     def _accept(self) -> None:
         try:
@@ -250,7 +259,7 @@ class Relay:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             client.close()
             return
-        self._connections.add(_Connection(client, target, self.up, self.down))
+        self._connections.add(_Connection(client, target, self.up, self.down, self._clock))
         with self._changed:
             self._accepted += 1
             self._changed.notify_all()
@@ -265,7 +274,7 @@ class Relay:
             self._drop(connection, reset=True)
 
     def _advance(self, connection: _Connection) -> None:
-        now = time.monotonic()
+        now = self._clock()
         for pipe in connection.pipes:
             if not pipe.blocked and not pipe.discard:
                 pipe.write(now)
@@ -295,11 +304,11 @@ class Relay:
             if events == known:
                 continue
             if not known:
-                self._selector.register(sock, events, connection)
+                self._selector.register(sock, events, (connection, sock))
             elif not events:
                 self._selector.unregister(sock)
             else:
-                self._selector.modify(sock, events, connection)
+                self._selector.modify(sock, events, (connection, sock))
             self._registered[sock] = events
 
     def _drop(self, connection: _Connection, reset: bool) -> None:
