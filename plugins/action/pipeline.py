@@ -17,7 +17,9 @@ from ..plugin_utils.streams._spec import SpecError, parse_steps
 ARGUMENTS: dict[str, Any] = {
     "steps": {"type": "list", "elements": "dict", "required": True},
     "checksum": {"type": "str", "choices": ["sha256", "none"], "default": "sha256"},
+    "on_sink_failure": {"type": "str", "choices": ["abort", "continue"], "default": "abort"},
     "timeout": {"type": "float"},
+    "stall_timeout": {"type": "float"},
     "connect_timeout": {"type": "float", "default": 60},
     "stdout_limit": {"type": "int", "default": 1048576},
 }
@@ -39,7 +41,9 @@ class ActionModule(ActionBase):
         options = Options(
             checksum=arguments["checksum"] != "none",
             check_mode=bool(self._task.check_mode),
+            on_sink_failure_continue=arguments["on_sink_failure"] == "continue",
             timeout=arguments["timeout"],
+            stall_timeout=arguments["stall_timeout"],
             connect_timeout=arguments["connect_timeout"],
             stdout_limit=arguments["stdout_limit"],
         )

@@ -38,8 +38,9 @@ attributes:
 options:
   steps:
     description:
-      - The steps, in the order of the stream. Each reads what the one before it prints.
-      - Exactly one of O(steps[].command), O(steps[].argv) and O(steps[].dest) is needed in each.
+      - The steps, in the order of the stream. Each reads what the one before it prints, or the one it names with
+        O(steps[].input). What a step prints goes to every step that reads from it.
+      - Exactly one of O(steps[].command), O(steps[].argv), O(steps[].src) and O(steps[].dest) is needed in each.
     type: list
     elements: dict
     required: true
@@ -60,15 +61,36 @@ options:
         description: A command as a list of words, run without a shell of its own.
         type: list
         elements: str
+      src:
+        description: A file to read. Only the first step can have it.
+        type: path
+      input:
+        description:
+          - The name of the step to read from. It must stand before this one, and it is the step right before if
+            it is not given. Several steps may read from one.
+        type: str
       dest:
         description:
-          - The file to write what the step before it prints. Only the last step can have it.
-          - The directory must exist. A relative path, like a leading V(~/), starts at the home directory of the user
+          - A file to write what is read. It keeps the mode, and if possible the owner, of a file it replaces.
+          - The directory must exist unless O(steps[].create_parents=true). A relative path, like a leading V(~/), starts at the home directory of the user
             there. For a step on the controller a relative path starts at the directory Ansible was started from.
         type: path
       environment:
         description: Environment variables of the command. They never stand in an argument list.
         type: dict
+      mode:
+        description: The mode of the file at O(steps[].dest), in quotes, such as V('0640') or V('u=rw,g=r').
+        type: str
+      owner:
+        description: The owner of the file at O(steps[].dest).
+        type: str
+      group:
+        description: The group of the file at O(steps[].dest).
+        type: str
+      create_parents:
+        description: Whether to make the directory of O(steps[].dest), and those above it.
+        type: bool
+        default: false
       chdir:
         description: The directory to run the command in.
         type: path
@@ -93,6 +115,19 @@ options:
     type: str
     choices: [sha256, none]
     default: sha256
+  on_sink_failure:
+    description:
+      - What to do when one of several destinations fails.
+      - V(abort) ends the pipeline, and no destination changes.
+      - V(continue) goes on with the others and puts those in place that are proven; the task fails all the same.
+    type: str
+    choices: [abort, continue]
+    default: abort
+  stall_timeout:
+    description:
+      - Seconds in which not a byte moves before the pipeline is ended and fails; the message names the step that the
+        others wait for. Without it there is no limit.
+    type: float
   timeout:
     description:
       - Seconds after which the pipeline is ended and fails, counted from its start. Without it there is no limit.
@@ -115,6 +150,16 @@ EXAMPLES = r"""
       - {name: compress, context: local, command: zstd -3 -T0}
       - {name: save, context: backup-server, dest: /backups/data.tar.zst}
   register: backup
+
+- name: Save to two servers in one pass, and keep the one copy if the other fails
+  manifold.core.pipeline:
+    steps:
+      - {name: dump, context: k8s-prod, command: "pg_dump -U app app"}
+      - {name: compress, context: local, command: zstd -3 -T0}
+      - {name: save-a, context: backup-server, dest: /backups/app.sql.zst, mode: "0600"}
+      - {name: save-b, context: offsite, dest: /backups/app.sql.zst, mode: "0600", input: compress}
+    on_sink_failure: continue
+    stall_timeout: 300
 
 - name: Run a command in a pod that has no Python
   manifold.core.pipeline:
@@ -139,11 +184,11 @@ failed_step:
   type: str
 bytes:
   description: The size of the destination.
-  returned: with a destination
+  returned: with one destination that is proven
   type: int
 checksum:
   description: The SHA-256 of the destination; null with O(checksum=none).
-  returned: with a destination
+  returned: with one destination that is proven
   type: str
 stdout:
   description: What the last command printed, up to O(stdout_limit).
@@ -182,7 +227,7 @@ steps:
       type: str
       returned: always
 sinks:
-  description: What happened to the destination.
+  description: The destinations that are proven.
   returned: always, once the contexts were understood
   type: list
   elements: dict

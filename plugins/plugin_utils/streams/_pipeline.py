@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a pipeline: start every stage, move the data, believe only what is proven, and only then commit.
 
-A chain moves through four states and never back: *started* (every stage has checked what it can and waits),
+A pipeline moves through four states and never back: *started* (every stage has checked what it can and waits),
 *flowing*, *proven* (every mark and count is right), *committed*. Whatever goes wrong before the last ends all
 stages where they run, removes the temporaries and leaves what was at the destination. A stage that fails is found
-before its reader is told that its input ended: to a reader, end of input would mean that the data is whole.
+before its readers are told that their input ended: to a reader, end of input would mean that the data is whole.
 """
 
 from __future__ import annotations
@@ -15,38 +15,27 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..contexts._base import Context, ContextError
 from ..operations._identity import new_operation_id
-from . import _shell
+from . import _shell, _stall
 from ._errand import Errand, ErrandResult, run_errands
 from ._loop import DeadlineReached, Loop
-from ._marker import Mark, new_nonce
-from ._pump import CapturePump, HashPump, Pump, SplicePump
-from ._result import PipelineResult, SinkResult, StepResult
-from ._shell import SinkPaths
-from ._spec import Step, StepKind
-from ._stage import Phase, Stage, StageRefused
+from ._part import Part, Proof, StepFailed, make_part
+from ._pump import CapturePump, CopyPump, Pump, SplicePump
+from ._result import PipelineResult, StepResult
+from ._spec import Step
+from ._stage import Phase, StageRefused
 
 ERRAND_SECONDS = 15.0
 """How long ending a stage may take before it is reported as not confirmed."""
 COMMIT_SECONDS = 300.0
 """How long a commit may take: it flushes the file to disk."""
 _REPORT_LIMIT = 4096
-_SHOWN_STDERR_LINES = 3
 
 Resolve = Callable[[str | None, bool | None, str | None], Context]
 """Gives the context for a name, become and become_user; raises ContextError."""
-
-
-class StepFailed(Exception):
-    """A step failed; the text names step and context, and says what to do."""
-
-    def __init__(self, step: Step, context: str, cause: str, remedy: str | None = None) -> None:
-        self.step = step
-        text = f"step '{step.name}' ({context}): {cause}"
-        super().__init__(f"{text}. {remedy}" if remedy else text)
 
 
 @dataclass(frozen=True)
@@ -56,36 +45,16 @@ class Options:
     checksum: bool = True
     """Whether a sink proves a SHA-256 besides the count."""
     check_mode: bool = False
+    on_sink_failure_continue: bool = False
+    """Whether the other sinks go on, and are committed, when one fails."""
     timeout: float | None = None
     """Seconds from the start to the last proof; None for no limit."""
+    stall_timeout: float | None = None
+    """Seconds in which not a byte moves before the pipeline is ended; None for no limit."""
     connect_timeout: float = 60.0
     """Seconds in which every stage has to be ready."""
     stdout_limit: int = 1 << 20
     """Bytes kept of what a last command prints."""
-
-
-@dataclass
-class _Part:
-    """A step with the stage that runs it and what is known of it so far."""
-
-    step: Step
-    context: Context
-    stage: Stage
-    paths: SinkPaths | None = None
-    proof: str | None = None
-    given: int | None = None
-    """Bytes passed to the stage up to its end of input; None before that."""
-
-    @property
-    def settled(self) -> bool:
-        return self.proof is not None
-
-    def failed(self, cause: str, remedy: str | None = None) -> StepFailed:
-        """Return the failure of this step, with the last lines of its stderr."""
-        lines = [line.strip() for line in self.stage.stderr.splitlines() if line.strip()]
-        if lines:
-            cause = f"{cause}: {' / '.join(lines[-_SHOWN_STDERR_LINES:])}"
-        return StepFailed(self.step, self.context.name, cause, remedy)
 
 
 def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> PipelineResult:
@@ -121,9 +90,8 @@ def _resolve(steps: Sequence[Step], resolve: Resolve) -> list[Context]:
             if key not in known:
                 known[key] = resolve(*key)
         except ContextError as exc:
-            raise StepFailed(
-                step, step.context or "the task's host", f"{exc.operation}: {exc.cause}", exc.remedy
-            ) from exc
+            name = step.context or "the task's host"
+            raise StepFailed(step, name, f"{exc.operation}: {exc.cause}", exc.remedy) from exc
         contexts.append(known[key])
     return contexts
 
@@ -134,290 +102,270 @@ class _Run:
     def __init__(self, steps: Sequence[Step], contexts: Sequence[Context], options: Options, operation: str) -> None:
         self.options = options
         self.stdout: CapturePump | None = None
-        self.sinks: list[SinkResult] = []
         self.warnings: list[str] = []
         self._loop = Loop()
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        self.parts = [
-            self._part(position, step, context, operation)
-            for position, (step, context) in enumerate(zip(steps, contexts, strict=True))
-        ]
+        self._stall = _stall.Watch(options.stall_timeout)
+        self.parts: list[Part] = []
+        by_name: dict[str, Part] = {}
+        for step, context in zip(steps, contexts, strict=True):
+            part = make_part(
+                step,
+                context,
+                by_name[step.input] if step.input else None,
+                self._loop,
+                operation,
+                checksum=options.checksum,
+                dry=options.check_mode,
+            )
+            by_name[step.name] = part
+            self.parts.append(part)
 
-    def _part(self, position: int, step: Step, context: Context, operation: str) -> _Part:
-        nonce = new_nonce()
-        paths = None
-        if step.kind is StepKind.SINK:
-            assert step.dest is not None
-            paths = _shell.sink_paths(step.dest, operation)
-            script = _shell.sink_script(nonce, step.dest, paths, self.options.checksum)
-        else:
-            command = _shell.argv_command(step.argv) if step.argv else _shell.shell_command(step.command or "")
-            program = step.program
-            surroundings = _shell.Surroundings(step.chdir, step.environment, (program,) if program else ())
-            if position == 0:
-                script = _shell.source_script(nonce, command, surroundings)
-            else:
-                script = _shell.consumer_script(nonce, command, surroundings, context.counts_input)
-        return _Part(step, context, Stage(step.name, context, script, nonce, self._loop), paths)
+    @property
+    def _active(self) -> list[Part]:
+        return [part for part in self.parts if part.failure is None]
 
     def execute(self) -> None:
         """Run to the end, or leave everything as it was; raise StepFailed, or what interrupted the run."""
-        proven = False
         try:
             self._open_contexts()
             self._start()
             if not self.options.check_mode:
                 self._release()
                 self._move()
-                proven = True
                 self._commit()
         finally:
-            self._end(proven)
+            self._end()
+        for part in self.parts:
+            if part.failure is not None:
+                raise part.failure
+
+    def _fail(self, part: Part, failure: StepFailed) -> None:
+        """Give up one sink and go on with the others, if that was asked for; else raise the failure."""
+        others = [other for other in self._active if other.is_sink and other is not part]
+        if not (self.options.on_sink_failure_continue and part.is_sink and others):
+            raise failure
+        part.failure = failure
+        if part.writer is not None and part.stage.stdin is not None:
+            part.writer.stage.drop_reader(part.stage.stdin)
+        self._end_stages([part])
 
     # -- started -------------------------------------------------------------------------------------------------
 
     def _open_contexts(self) -> None:
         """Warm the connections, side by side where there are several."""
-        distinct = {id(part.context): part for part in self.parts}.values()
-        answers: queue.SimpleQueue[tuple[_Part, BaseException | None]] = queue.SimpleQueue()
+        distinct = list({id(part.context): part.context for part in self.parts}.values())
+        answers: queue.SimpleQueue[tuple[Context, BaseException | None]] = queue.SimpleQueue()
 
-        def open_one(part: _Part) -> None:
+        def open_one(context: Context) -> None:
             try:
-                part.context.open()
+                context.open()
             except BaseException as exc:  # handed to the thread that waits for it
-                answers.put((part, exc))
+                answers.put((context, exc))
             else:
-                answers.put((part, None))
+                answers.put((context, None))
 
         if len(distinct) > 1:
-            for part in distinct:
-                threading.Thread(target=open_one, args=(part,), daemon=True).start()
+            for context in distinct:
+                threading.Thread(target=open_one, args=(context,), daemon=True).start()
         else:
-            open_one(self.parts[0])
+            open_one(distinct[0])
         for _each in distinct:
-            part, error = answers.get()
+            context, error = answers.get()
             if isinstance(error, ContextError):
-                raise part.failed(f"{error.operation}: {error.cause}", error.remedy) from error
-            if error is not None:
+                for part in [part for part in self._active if part.context is context]:
+                    self._fail(part, part.failed(f"{error.operation}: {error.cause}", error.remedy))
+            elif error is not None:
                 raise error
 
     def _start(self) -> None:
         limit = time.monotonic() + self.options.connect_timeout
         deadline = limit if self._deadline is None else min(limit, self._deadline)
+        for part in reversed(self._active):
+            try:
+                part.stage.start()
+            except ContextError as exc:
+                self._fail(part, part.failed(f"{exc.operation}: {exc.cause}", exc.remedy))
         try:
-            for part in reversed(self.parts):
-                self._start_stage(part)
-            self._loop.run(lambda: all(part.stage.phase is not Phase.STARTING for part in self.parts), deadline)
-        except StageRefused as exc:
-            raise self._refusal(exc) from exc
+            self._serve(self._all_ready, deadline)
         except DeadlineReached as exc:
-            late = next(part for part in self.parts if part.stage.phase is Phase.STARTING)
+            late = next(part for part in self._active if part.stage.phase is Phase.STARTING)
             raise late.failed("the connection was not ready in time") from exc
 
-    @staticmethod
-    def _start_stage(part: _Part) -> None:
-        try:
-            part.stage.start()
-        except ContextError as exc:
-            raise part.failed(f"{exc.operation}: {exc.cause}", exc.remedy) from exc
+    def _all_ready(self) -> bool:
+        return all(part.stage.phase is not Phase.STARTING for part in self._active)
 
-    def _refusal(self, exc: StageRefused) -> StepFailed:
-        part = next(part for part in self.parts if part.stage is exc.stage)
-        return StepFailed(part.step, part.context.name, exc.cause, exc.remedy)
+    def _serve(self, until: Callable[[], bool], deadline: float | None) -> None:
+        """Run the loop; a stage that cannot start fails its step."""
+        while True:
+            try:
+                self._loop.run(until, deadline)
+            except StageRefused as exc:
+                part = next(part for part in self.parts if part.stage is exc.stage)
+                self._fail(part, StepFailed(part.step, part.context.name, exc.cause, exc.remedy))
+            else:
+                return
 
     # -- flowing -------------------------------------------------------------------------------------------------
 
     def _release(self) -> None:
-        for position in reversed(range(len(self.parts))):
-            part = self.parts[position]
-            part.stage.release(self._pump(position))
+        for part in reversed(self._active):
+            part.stage.release(self._pump(part))
 
-    def _pump(self, position: int) -> Pump:
-        part = self.parts[position]
+    def _pump(self, part: Part) -> Pump:
         source = part.stage.stdout
-        if position + 1 == len(self.parts):
-            is_sink = part.step.kind is StepKind.SINK
-            pump = CapturePump(source, _REPORT_LIMIT if is_sink else self.options.stdout_limit)
-            self.stdout = None if is_sink else pump
+        readers = [reader for reader in part.readers if reader.failure is None]
+        if not readers:
+            pump = CapturePump(source, _REPORT_LIMIT if part.is_sink else self.options.stdout_limit)
+            if part is self.parts[-1] and not part.is_sink:
+                self.stdout = pump
             return pump
-        reader = self.parts[position + 1]
-        assert reader.stage.stdin is not None
-        if reader.step.kind is StepKind.SINK and self.options.checksum:
-            return HashPump(source, reader.stage.stdin)
-        return SplicePump(source, reader.stage.stdin)
+        targets = [reader.stage.stdin for reader in readers if reader.stage.stdin is not None]
+        checksum = self.options.checksum and any(reader.is_sink for reader in readers)
+        if checksum or len(targets) > 1:
+            return CopyPump(source, targets, checksum)
+        return SplicePump(source, targets[0])
 
     def _move(self) -> None:
         try:
-            self._loop.run(self._settle, self._deadline)
-        except StageRefused as exc:
-            raise self._refusal(exc) from exc
+            self._serve(self._settle, self._deadline)
         except DeadlineReached as exc:
-            late = next(part for part in self.parts if not part.settled)
-            raise late.failed(f"the pipeline did not finish within {self.options.timeout:g} seconds") from exc
+            late = _stall.blocking(self._active)
+            cause = f"the pipeline did not finish within {self.options.timeout:g} seconds"
+            raise late.part.failed(f"{cause}; this step {late.why}") from exc
 
     def _settle(self) -> bool:
         """Judge the stages that ended; return whether all did."""
-        for position, part in enumerate(self.parts):
+        for part in self._active:
             if part.settled:
                 continue
             if part.stage.lingers:
                 part.stage.let_go()
-            # A stage whose reader closed early is judged by what the reader says.
+            # A stage whose readers closed early is judged by what they say.
             if part.stage.phase is Phase.DONE and not part.stage.refused:
-                self._judge(position)
+                try:
+                    part.judge()
+                except StepFailed as exc:
+                    self._fail(part, exc)
+                else:
+                    self._believe(part)
+        stalled = self._stall.look(self._active)
+        if stalled is not None:
+            failure = stalled.part.failed(
+                f"not a byte moved for {self.options.stall_timeout:g} seconds: this step {stalled.why}"
+            )
+            self._fail(stalled.part, failure)
         return all(part.settled for part in self.parts)
 
-    def _judge(self, position: int) -> None:
-        """Believe a stage that ended, or raise StepFailed."""
-        part = self.parts[position]
-        mark = part.stage.mark
-        if mark is None:
-            assert part.stage.pump is not None
-            moved = part.stage.pump.moved + len(part.stage.pump.tail)
-            raise part.failed(
-                f"its output ended after {moved} bytes without proof that it is whole "
-                f"(the connection's exit status is {part.stage.status})"
-            )
-        if mark.rc not in part.step.ok_codes:
-            raise part.failed(f"it failed with exit status {mark.rc}")
-        self._judge_input(part, mark)
-        if part.step.kind is StepKind.SINK:
-            self._judge_sink(position)
-        part.proof = "marker"
-        if position + 1 < len(self.parts):
-            assert part.stage.pump is not None
-            reader = self.parts[position + 1]
+    def _believe(self, part: Part) -> None:
+        """Tell the readers of a proven stage that their input ended, and its writer if nobody reads it any more."""
+        assert part.stage.pump is not None
+        for reader in part.readers:
             reader.given = part.stage.pump.moved
             reader.stage.end_input()
-        self._drop_unneeded(position)
-
-    def _judge_input(self, part: _Part, mark: Mark) -> None:
-        if part is self.parts[0] or mark.closed_early:
-            return
-        if part.given is None and (mark.bytes_given is not None or part.step.kind is StepKind.SINK):
-            raise part.failed("its input was cut: it saw the end of its data before there was one")
-        if mark.bytes_given is not None and mark.bytes_given != part.given:
-            raise part.failed(f"its input was cut: it was given {mark.bytes_given} of {part.given} bytes")
-
-    def _judge_sink(self, position: int) -> None:
-        part, writer = self.parts[position], self.parts[position - 1]
-        report, source = part.stage.pump, writer.stage.pump
-        assert isinstance(report, CapturePump) and source is not None and part.step.dest is not None
-        size, _space, checksum = report.captured.decode(errors="replace").strip().partition(" ")
-        if not size.isdigit() or int(size) != source.moved:
-            raise part.failed(f"it wrote {size or 'no'} bytes of {source.moved}")
-        sent = source.digest()
-        if sent is not None and checksum != sent:
-            raise part.failed(f"what it wrote has the SHA-256 {checksum}, what was sent has {sent}")
-        self.sinks.append(
-            SinkResult(
-                part.step.name, part.context.name, part.step.dest, source.moved, sent, committed=False, changed=False
-            )
-        )
-
-    def _drop_unneeded(self, position: int) -> None:
-        """End the stages whose output nobody needs, because their reader finished without it."""
-        unneeded = [part for part in self.parts[:position] if not part.settled]
+        unneeded = []
+        writer = part.writer
+        while writer is not None and not writer.settled and all(reader.settled for reader in writer.readers):
+            writer.proof = Proof.UNNEEDED
+            unneeded.append(writer)
+            writer = writer.writer
         if unneeded:
             self._end_stages(unneeded)
-            for part in unneeded:
-                part.proof = "unneeded"
 
     # -- committed -----------------------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        sinks = [part for part in self.parts if part.paths is not None]
-        if not sinks:
+        proven = [(part, part.sink, part.written) for part in self._active if part.sink and part.written]
+        if not proven:
             return
         errands = [
-            Errand(part.step.name, part.context, _shell.commit_script(part.paths, sink.bytes))
-            for part, sink in zip(sinks, self.sinks, strict=True)
-            if part.paths is not None
+            Errand(part.step.name, part.context, _shell.commit_script(sink, written.bytes))
+            for part, sink, written in proven
         ]
-        results = run_errands(errands, COMMIT_SECONDS)
-        committed = []
-        for part, sink, result in zip(sinks, self.sinks, results, strict=True):
-            committed.append(self._committed(part, sink, result))
-        self.sinks = committed
-
-    @staticmethod
-    def _committed(part: _Part, sink: SinkResult, result: ErrandResult) -> SinkResult:
-        if not result.done:
-            said = " / ".join(result.stderr.split("\n")).strip(" /")
-            raise StepFailed(part.step, part.context.name, f"the file could not be given its final name: {said}")
-        changed = result.stdout.strip() == "committed"
-        return SinkResult(
-            sink.step, sink.context, sink.path, sink.bytes, sink.checksum, committed=True, changed=changed
-        )
+        failures = []
+        for (part, _sink, written), result in zip(proven, run_errands(errands, COMMIT_SECONDS), strict=True):
+            if result.done:
+                changed = result.stdout.strip() == "committed"
+                part.written = replace(written, committed=True, changed=changed)
+            else:
+                cause = f"the file could not be given its final name: {_said(result)}"
+                failures.append(StepFailed(part.step, part.context.name, cause))
+        if failures:
+            raise failures[0]
 
     # -- afterwards ----------------------------------------------------------------------------------------------
 
-    def _end(self, proven: bool) -> None:
+    def _end(self) -> None:
         """End what still runs, remove what is not committed, close every descriptor."""
-        uncommitted = not all(sink.committed for sink in self.sinks) or not proven
+        released = (Phase.RUNNING, Phase.DONE)
         self._end_stages(
             [
                 part
-                for part in self.parts
+                for part in self._active
                 if (part.stage.phase is Phase.RUNNING and not part.settled)
-                or (part.paths is not None and uncommitted and part.stage.phase in (Phase.RUNNING, Phase.DONE))
+                or (part.is_sink and part.stage.phase in released and not (part.written and part.written.committed))
             ]
         )
         for part in self.parts:
             part.stage.kill()
         self._loop.close()
 
-    def _end_stages(self, parts: Sequence[_Part]) -> None:
+    def _end_stages(self, parts: Sequence[Part]) -> None:
         """End the processes of stages where they run, by a second connection: their inputs stay open till then."""
         errands = [
-            Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.paths))
-            for part in reversed(parts)
+            Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.sink))
+            for part in parts
+            if part.stage.phase in (Phase.RUNNING, Phase.DONE)
         ]
-        for part, result in zip(reversed(parts), run_errands(errands, ERRAND_SECONDS), strict=True):
-            part.stage.kill()
+        for errand, result in zip(errands, run_errands(errands, ERRAND_SECONDS), strict=True):
             if not result.done:
                 self.warnings.append(
-                    f"step '{part.step.name}' ({part.context.name}): could not confirm that it ended there: "
-                    + " / ".join(result.stderr.split("\n")).strip(" /")
+                    f"step '{errand.name}' ({errand.context.name}): could not confirm that it ended there: "
+                    f"{_said(result)}"
                 )
+        for part in parts:
+            part.stage.kill()
+
+
+def _said(result: ErrandResult) -> str:
+    return " / ".join(line.strip() for line in result.stderr.splitlines() if line.strip()) or "no message"
 
 
 def _result(operation: str, elapsed: int, run: _Run | None, failure: StepFailed | None) -> PipelineResult:
     parts = run.parts if run else []
-    sinks = tuple(run.sinks) if run else ()
-    has_sink = any(part.paths is not None for part in parts)
-    changed = failure is None and (
-        any(sink.changed for sink in sinks) or not has_sink or (run is not None and run.options.check_mode)
-    )
+    sinks = tuple(part.written for part in parts if part.written)
+    destinations = sum(part.is_sink for part in parts)
+    checked = run is not None and run.options.check_mode
     stdout = run.stdout if run else None
+    failures = [part.failure for part in parts if part.failure]
     return PipelineResult(
         operation_id=operation,
         duration_ms=elapsed,
-        changed=changed,
-        steps=tuple(_step_result(parts, position) for position in range(len(parts))),
+        changed=any(sink.changed for sink in sinks) or (failure is None and (checked or not destinations)),
+        steps=tuple(_step_result(part) for part in parts),
         sinks=sinks,
+        destinations=destinations,
         failed_step=failure.step.name if failure else None,
-        msg=str(failure) if failure else None,
+        msg="; ".join(str(each) for each in failures or [failure]) if failure else None,
         stdout=stdout.captured.decode(errors="replace") if stdout else None,
         stdout_cut=stdout.cut if stdout else False,
         warnings=tuple(run.warnings) if run else (),
     )
 
 
-def _step_result(parts: Sequence[_Part], position: int) -> StepResult:
-    part = parts[position]
+def _step_result(part: Part) -> StepResult:
     pump = part.stage.pump
-    before = parts[position - 1].stage.pump if position else None
+    before = part.writer.stage.pump if part.writer else None
     ready = part.stage.ready_after
-    mark = part.stage.mark if part.proof != "unneeded" else None
+    mark = part.stage.mark if part.proof is not Proof.UNNEEDED else None
     return StepResult(
         name=part.step.name,
         context=part.context.name,
         type=part.context.kind.value,
         rc=mark.rc if mark else None,
         stderr=part.stage.stderr,
-        bytes_in=before.moved if before else None,
-        bytes_out=pump.moved if pump and part.step.kind is StepKind.COMMAND else None,
+        bytes_in=before.moved if before and pump else None,
+        bytes_out=pump.moved if pump and not part.is_sink else None,
         connection_time_ms=None if ready is None else round(ready * 1000),
-        proof=part.proof,
+        proof=part.proof.value if part.proof else None,
     )

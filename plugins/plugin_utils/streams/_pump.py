@@ -5,7 +5,8 @@
 
 A pump never lets the last MARK_LENGTH bytes of a stream through before its end is known: they may be the mark.
 Data is spliced from pipe to pipe without being copied where nobody has to look at it, and read where it is
-hashed or captured. A pump never blocks; whoever drives it waits for descriptors (see _loop.py).
+hashed, captured or written to several readers. A pump never blocks; whoever drives it waits for descriptors
+(see _loop.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import os
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -41,7 +43,7 @@ class Wait(Enum):
     END = "end"
     """Nothing: the source ended."""
     REFUSED = "refused"
-    """Nothing: the target was closed by its reader."""
+    """Nothing: every target was closed by its reader."""
 
 
 class Pump(abc.ABC):
@@ -53,9 +55,17 @@ class Pump(abc.ABC):
         self.tail = b""
 
     @property
-    def target(self) -> int | None:
-        """The descriptor written to, if there is one."""
-        return None
+    def targets(self) -> tuple[int, ...]:
+        """The descriptors written to."""
+        return ()
+
+    @property
+    def blocked(self) -> tuple[int, ...]:
+        """The descriptors that take nothing more for now, when the pump waits for space."""
+        return self.targets
+
+    def drop(self, fd: int) -> None:  # noqa: B027 -- a pump of one target has nothing to go on with
+        """Write no more to the target ``fd``."""
 
     @abc.abstractmethod
     def step(self) -> Wait:
@@ -124,26 +134,49 @@ class CapturePump(_ReadingPump):
         return None
 
 
-class HashPump(_ReadingPump):
-    """Copies to a pipe and computes the SHA-256 of what it passed on."""
+class _Target:
+    """One of the pipes a copying pump writes to."""
 
-    def __init__(self, source: int, target: int) -> None:
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.sent = 0  # bytes at the front of the buffer that went there
+        self.open = True
+
+
+class CopyPump(_ReadingPump):
+    """Copies to one or more pipes, at the pace of the slowest, and can compute the SHA-256 of what it passed on.
+
+    A target whose reader closes it is left out; the pump is refused when none is left.
+    """
+
+    def __init__(self, source: int, targets: Sequence[int], checksum: bool) -> None:
         super().__init__(source)
-        self._target = target
-        self._hash: Hash = hashlib.sha256()
+        self._targets = [_Target(fd) for fd in targets]
+        self._hash: Hash | None = hashlib.sha256() if checksum else None
         self._ready = 0  # bytes at the front of the buffer that may go
-        self._sent = 0  # of these, how many went
 
     @property
-    def target(self) -> int | None:
-        return self._target
+    def targets(self) -> tuple[int, ...]:
+        return tuple(target.fd for target in self._targets if target.open)
+
+    @property
+    def blocked(self) -> tuple[int, ...]:
+        return tuple(target.fd for target in self._targets if target.open and target.sent < self._ready)
+
+    def drop(self, fd: int) -> None:
+        for target in self._targets:
+            if target.fd == fd:
+                target.open = False
 
     def step(self) -> Wait:
         while True:
-            if self._sent < self._ready:
-                waits = self._send()
-                if waits is not None:
-                    return waits
+            if self._ready:
+                self._send()
+                if not self.targets:
+                    return Wait.REFUSED
+                if self.blocked:
+                    return Wait.SPACE
+                self._next_chunk()
             count = self._fill()
             if count is None:
                 return Wait.DATA
@@ -152,26 +185,29 @@ class HashPump(_ReadingPump):
             self._ready = max(0, self._filled - MARK_LENGTH)
             if not self._ready:
                 self.tail = bytes(self._buffer[: self._filled])
+            elif self._hash is not None:
+                self._hash.update(memoryview(self._buffer)[: self._ready])
 
-    def _send(self) -> Wait | None:
-        view = memoryview(self._buffer)
-        while self._sent < self._ready:
-            try:
-                count = os.write(self._target, view[self._sent : self._ready])
-            except BlockingIOError:
-                return Wait.SPACE
-            except BrokenPipeError:
-                return Wait.REFUSED
-            self._hash.update(view[self._sent : self._sent + count])
-            self._sent += count
-            self.moved += count
-        view.release()
+    def _send(self) -> None:
+        with memoryview(self._buffer) as view:
+            for target in self._targets:
+                try:
+                    while target.open and target.sent < self._ready:
+                        target.sent += os.write(target.fd, view[target.sent : self._ready])
+                except BlockingIOError:
+                    continue
+                except BrokenPipeError:
+                    target.open = False
+
+    def _next_chunk(self) -> None:
+        self.moved += self._ready
         self._keep_from(self._ready)
-        self._sent = self._ready = 0
-        return None
+        self._ready = 0
+        for target in self._targets:
+            target.sent = 0
 
     def digest(self) -> str | None:
-        return self._hash.hexdigest()
+        return self._hash.hexdigest() if self._hash is not None else None
 
 
 class SplicePump(Pump):
@@ -183,13 +219,13 @@ class SplicePump(Pump):
         self._pending = b""  # bytes once held back that turned out to be data
 
     @property
-    def target(self) -> int | None:
-        return self._target
+    def targets(self) -> tuple[int, ...]:
+        return (self._target,)
 
     def step(self) -> Wait:
         try:
             while True:
-                if self._pending:
+                while self._pending:
                     self._write_pending()
                 waits = self._advance()
                 if waits is not None:

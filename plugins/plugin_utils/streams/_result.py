@@ -50,6 +50,9 @@ class PipelineResult:
     changed: bool
     steps: tuple[StepResult, ...]
     sinks: tuple[SinkResult, ...] = ()
+    """The destinations that are proven."""
+    destinations: int = 0
+    """How many destinations were asked for."""
     failed_step: str | None = None
     msg: str | None = None
     stdout: str | None = None
@@ -73,7 +76,7 @@ class PipelineResult:
             result["stdout"] = self.stdout
             result["stdout_lines"] = self.stdout.splitlines()
             result["stdout_cut"] = self.stdout_cut
-        if len(self.sinks) == 1:
+        if self.destinations == len(self.sinks) == 1:
             result["bytes"] = self.sinks[0].bytes
             result["checksum"] = self.sinks[0].checksum
         if self.warnings:

@@ -152,28 +152,45 @@ mark $r "$i"
 exit $r
 """
 
+_FILE_CHECKS = r"""f={src}
+[ -d "$f" ] && refuse {is_directory}
+[ -e "$f" ] || refuse {missing}
+[ -r "$f" ] || refuse {unreadable}
+"""
+
 _SINK_CHECKS = r"""d={dest}
 p={parent}
 t={temporary}
 [ -d "$d" ] && refuse {is_directory}
-[ -d "$p" ] || refuse {no_parent}
+{parents}[ -d "$p" ] || refuse {no_parent}
 [ -w "$p" ] && [ -x "$p" ] || refuse {not_writable}
 """
 
-# The checksum is read back from what was written (as a rule from the page cache).
+# In check mode a directory that would be made is as good as one that is there, if it can be made.
+_PARENTS_CHECKED = r"""q=$p
+while [ ! -e "$q" ]; do q=$(dirname -- "$q"); done
+[ -d "$q" ] && [ -w "$q" ] && p=$q
+"""
+_PARENTS_MADE = 'mkdir -p -- "$p" 2>/dev/null\n'
+
+# The checksum is read back from what was written (as a rule from the page cache), while it goes to disk.
 _SINK = r"""umask 077
 set -C
 cat >"$t"; r=$?
 n= h=
 if [ $r = 0 ]; then
+  sync "$t" 2>/dev/null &
   n=$(wc -c <"$t") && {hash} || r=1
+  wait
 fi
 printf '%s %s\n' "${{n##* }}" "${{h%% *}}"
 mark $r {uncounted}
 exit $r
 """
 
-_HASH = 'h=$(sha256sum <"$t")'
+# openssl uses the processor's SHA instructions, where coreutils as Debian builds it does not.
+_HASH = '{ h=$(openssl dgst -sha256 -r <"$t" 2>/dev/null) || h=$(sha256sum <"$t"); }'
+_HASH_CHECK = "command -v sha256sum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 || refuse {message}\n"
 _NO_HASH = "h=-"
 
 _COMMIT = r"""d={dest}
@@ -181,16 +198,19 @@ p={parent}
 t={temporary}
 n=$(wc -c <"$t") || exit 1
 [ "${{n##* }}" = {size} ] || {{ echo "the temporary file has changed since it was proven" >&2; exit 1; }}
+same=
 if [ -f "$d" ] && [ ! -L "$d" ]; then
-  if cmp -s -- "$t" "$d"; then
-    rm -f -- "$t"
-    echo same
-    exit 0
-  fi
-  chmod --reference="$d" -- "$t" 2>/dev/null || chmod "$(stat -c %a -- "$d")" "$t" || exit 1
-  [ "$(id -u)" != 0 ] || chown --reference="$d" -- "$t" 2>/dev/null || chown "$(stat -c %u:%g -- "$d")" "$t" || exit 1
+  a=$(stat -c '%a %u:%g' -- "$d") || exit 1
+  cmp -s -- "$t" "$d" && same=1
+  chmod "${{a%% *}}" "$t" || exit 1
+  [ "$(id -u)" != 0 ] || chown "${{a#* }}" "$t" || exit 1
 else
   chmod "$(printf '%o' $(( 0666 & ~0$(umask) )))" "$t" || exit 1
+fi
+{attributes}if [ -n "$same" ] && [ "$(stat -c '%a %u:%g' -- "$t")" = "$a" ]; then
+  rm -f -- "$t"
+  echo same
+  exit 0
 fi
 sync "$t" 2>/dev/null || sync
 mv -f -- "$t" "$d" || exit 1
@@ -252,48 +272,87 @@ def errand_script(nonce: str, body: str) -> str:
     return _head(nonce) + _READY + _ERRAND.format(body=body, uncounted=UNCOUNTED)
 
 
+def file_script(nonce: str, src: str) -> str:
+    """Return the script of a stage that prints a file."""
+    checks = _FILE_CHECKS.format(
+        src=path_word(src),
+        is_directory=quote(f"the source {src} is a directory; archive it with tar in a 'command' instead"),
+        missing=quote(f"the source {src} does not exist"),
+        unreadable=quote(f"the source {src} is not readable for this user"),
+    )
+    run = f"export MANIFOLD_STAGE={nonce}; exec cat {path_word(src)}"
+    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, uncounted=UNCOUNTED)
+
+
 @dataclass(frozen=True)
-class SinkPaths:
-    """The final name of a sink and its temporary beside it, as words for the shell."""
+class Sink:
+    """A file to write, and its temporary beside it."""
 
     dest: str
-    parent: str
-    temporary: str
+    operation: str
+    """The id of the operation; part of the temporary's name."""
+    mode: str | None = None
+    owner: str | None = None
+    group: str | None = None
+    create_parents: bool = False
+
+    @property
+    def parent(self) -> str:
+        """The directory of both."""
+        return self.dest.rpartition("/")[0] or ("/" if self.dest.startswith("/") else ".")
+
+    @property
+    def temporary(self) -> str:
+        """The name written to."""
+        # 255 bytes is what file systems allow in a name
+        name = self.dest.rpartition("/")[2].encode(errors="surrogateescape")[:180].decode(errors="ignore")
+        return f"{self.parent.rstrip('/')}/.{name}.{self.operation}.part"
+
+    def attributes(self) -> str:
+        """Return the commands that give the temporary the attributes that were asked for."""
+        lines = ""
+        if self.owner or self.group:
+            lines += f'chown {quote((self.owner or "") + (":" + self.group if self.group else ""))} "$t" || exit 1\n'
+        if self.mode:
+            lines += f'chmod {quote(self.mode)} "$t" || exit 1\n'
+        return lines
 
 
-def sink_paths(dest: str, operation: str) -> SinkPaths:
-    """Return the names a sink uses; the temporary carries the operation's id."""
-    parent, _slash, name = dest.rpartition("/")
-    folder = parent or ("/" if dest.startswith("/") else ".")
-    # 255 bytes is what file systems allow in a name
-    short = name.encode(errors="surrogateescape")[:180].decode(errors="ignore")
-    temporary = f"{folder.rstrip('/')}/.{short}.{operation}.part"
-    return SinkPaths(path_word(dest), path_word(folder), path_word(temporary))
+def sink_script(nonce: str, sink: Sink, checksum: bool, dry: bool) -> str:
+    """Return the script of a stage that writes its input to a temporary and reports size and SHA-256.
 
-
-def sink_script(nonce: str, dest: str, paths: SinkPaths, checksum: bool) -> str:
-    """Return the script of a stage that writes its input to a temporary and reports size and SHA-256."""
-    parent = dest.rpartition("/")[0] or ("/" if dest.startswith("/") else "the home directory")
+    ``dry``: it will never be told to go, and must not make anything while it checks.
+    """
+    parent = "the home directory" if sink.parent == "." else sink.parent
+    parents = _PARENTS_CHECKED if dry else _PARENTS_MADE
     checks = _SINK_CHECKS.format(
-        dest=paths.dest,
-        parent=paths.parent,
-        temporary=paths.temporary,
-        is_directory=quote(f"the destination {dest} is a directory; name a file in it"),
-        no_parent=quote(f"the directory {parent} does not exist; create it first"),
+        dest=path_word(sink.dest),
+        parent=path_word(sink.parent),
+        temporary=path_word(sink.temporary),
+        parents=parents if sink.create_parents else "",
+        is_directory=quote(f"the destination {sink.dest} is a directory; name a file in it"),
+        no_parent=quote(f"the directory {parent} does not exist; make it first, or set 'create_parents'"),
         not_writable=quote(f"the directory {parent} is not writable for this user"),
     )
-    needs, _exports = _surround(Surroundings(needs=("sha256sum",) if checksum else ()))
+    if checksum:
+        checks += _HASH_CHECK.format(message=quote("neither sha256sum nor openssl was found; set checksum to none"))
     body = _SINK.format(hash=_HASH if checksum else _NO_HASH, uncounted=UNCOUNTED)
-    return _head(nonce) + needs + checks + _READY + body
+    return _head(nonce) + checks + _READY + body
 
 
-def commit_script(paths: SinkPaths, size: int) -> str:
+def commit_script(sink: Sink, size: int) -> str:
     """Return the command that gives a proven temporary its final name; it prints ``committed`` or ``same``."""
-    return _COMMIT.format(dest=paths.dest, parent=paths.parent, temporary=paths.temporary, size=size)
+    return _COMMIT.format(
+        dest=path_word(sink.dest),
+        parent=path_word(sink.parent),
+        temporary=path_word(sink.temporary),
+        size=size,
+        attributes=sink.attributes(),
+    )
 
 
-def abort_script(nonce: str, paths: SinkPaths | None) -> str:
+def abort_script(nonce: str, sink: Sink | None) -> str:
     """Return the command that ends every process of a stage and removes its temporary."""
     pattern = quote(f"[{nonce[0]}]{nonce[1:]}")
     script = _END.format(pattern=pattern)
-    return script + (_REMOVE.format(temporary=paths.temporary) if paths else "")
+    return script + (_REMOVE.format(temporary=path_word(sink.temporary)) if sink else "")

@@ -8,13 +8,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 CONTEXT_PARAMETERS = ("context", "become", "become_user")
-_COMMAND_KEYS = ("command", "argv")
-_KEYS = ("name", *CONTEXT_PARAMETERS, *_COMMAND_KEYS, "dest", "environment", "chdir", "ok_codes")
+_COMMAND_ONLY = ("environment", "chdir", "ok_codes")
+_SINK_ONLY = ("mode", "owner", "group", "create_parents")
+_KEYS = ("name", "input", *CONTEXT_PARAMETERS, "command", "argv", "src", "dest", *_COMMAND_ONLY, *_SINK_ONLY)
+_MODE = re.compile(r"[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+@%:,-]+")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHELL_WORDS = frozenset(("if", "for", "while", "until", "case", "exec", "eval", "set", "export", "test", "time", "."))
@@ -24,7 +26,19 @@ class StepKind(Enum):
     """What a step is."""
 
     COMMAND = "command"
+    SOURCE = "source"
+    """A file that is read."""
     SINK = "sink"
+    """A file that is written."""
+
+
+_KIND_OF = {
+    "command": StepKind.COMMAND,
+    "argv": StepKind.COMMAND,
+    "src": StepKind.SOURCE,
+    "dest": StepKind.SINK,
+}
+"""The key that makes a step what it is."""
 
 
 class SpecError(Exception):
@@ -42,7 +56,14 @@ class Step:
     argv: tuple[str, ...] | None = None
     command: str | None = None
     """A line for ``sh -c``."""
+    src: str | None = None
     dest: str | None = None
+    input: str | None = None
+    """The name of the step it reads from; None for the first."""
+    mode: str | None = None
+    owner: str | None = None
+    group: str | None = None
+    create_parents: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     chdir: str | None = None
     become: bool | None = None
@@ -62,52 +83,94 @@ class Step:
 
 
 def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
-    """Return the steps that a user described; raise SpecError for the first thing that is wrong."""
+    """Return the steps that a user described, each with its input; raise SpecError for the first thing that is wrong.
+
+    A step's input stands before it, so the steps are a tree in order: what a step prints goes to every step that
+    names it.
+    """
     if not raw:
-        raise SpecError("steps is empty; name at least one step, with 'command', 'argv' or 'dest'")
-    steps = tuple(_parse_step(number, values) for number, values in enumerate(raw, start=1))
-    seen: set[str] = set()
-    for step in steps:
-        if step.name in seen:
+        raise SpecError("steps is empty; name at least one step, with 'command', 'argv', 'src' or 'dest'")
+    steps: list[Step] = []
+    for number, values in enumerate(raw, start=1):
+        step = _parse_step(number, values)
+        if any(step.name == other.name for other in steps):
             raise SpecError(f"step '{step.name}': the name is used twice; give each step a name of its own")
-        seen.add(step.name)
-    for position, step in enumerate(steps):
-        if step.kind is StepKind.SINK and position == 0:
+        steps.append(_with_input(step, steps))
+    return tuple(steps)
+
+
+def _with_input(step: Step, before: Sequence[Step]) -> Step:
+    """Return the step with the input it names, or the step before it."""
+    if not before:
+        if step.kind is StepKind.SINK:
             raise SpecError(f"step '{step.name}': a sink ('dest') needs a step before it to read from")
-        if step.kind is StepKind.SINK and position < len(steps) - 1:
-            raise SpecError(
-                f"step '{step.name}': a sink ('dest') in the middle ends the stream before step "
-                f"'{steps[position + 1].name}'; make it the last step"
-            )
-    return steps
+        if step.input is not None:
+            raise SpecError(f"step '{step.name}': the first step has no 'input'")
+        return step
+    if step.kind is StepKind.SOURCE:
+        raise SpecError(f"step '{step.name}': a file to read ('src') has no input; make it the first step")
+    if step.input is None and before[-1].kind is StepKind.SINK:
+        raise SpecError(
+            f"step '{before[-1].name}': a sink ('dest') in the middle ends the stream before step "
+            f"'{step.name}'; make it the last step, or say with 'input' what '{step.name}' reads from"
+        )
+    name = step.input or before[-1].name
+    writer = next((other for other in before if other.name == name), None)
+    if writer is None:
+        raise SpecError(f"step '{step.name}': its input '{name}' is no step before it")
+    if writer.kind is StepKind.SINK:
+        raise SpecError(f"step '{step.name}': its input '{name}' is a sink ('dest') and prints nothing")
+    return replace(step, input=name)
 
 
 def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
     values = {key: value for key, value in raw.items() if value is not None}
     name = str(values.get("name") or f"step {number}")
     _check_keys(name, values)
-    given = [key for key in (*_COMMAND_KEYS, "dest") if key in values]
+    given = [key for key in _KIND_OF if key in values]
     if len(given) != 1:
         what = " and ".join(f"'{key}'" for key in given) or "none of them"
-        raise SpecError(f"step '{name}': exactly one of 'command', 'argv' and 'dest' is needed, it has {what}")
-    kind = StepKind.SINK if given == ["dest"] else StepKind.COMMAND
-    if kind is StepKind.SINK:
-        for key in ("environment", "chdir", "ok_codes"):
-            if key in values:
-                raise SpecError(f"step '{name}': '{key}' belongs to a command, and a sink ('dest') runs none")
+        raise SpecError(f"step '{name}': exactly one of 'command', 'argv', 'src' and 'dest' is needed, it has {what}")
+    kind = _KIND_OF[given[0]]
+    misplaced = {
+        StepKind.COMMAND: _SINK_ONLY,
+        StepKind.SINK: _COMMAND_ONLY,
+        StepKind.SOURCE: _COMMAND_ONLY + _SINK_ONLY,
+    }
+    for key in misplaced[kind]:
+        if key in values:
+            raise SpecError(f"step '{name}': '{key}' does not go with '{given[0]}'")
     return Step(
         name=name,
         kind=kind,
         context=_text(name, values, "context"),
         argv=_argv(name, values),
         command=_text(name, values, "command"),
+        src=_text(name, values, "src"),
         dest=_text(name, values, "dest"),
+        input=_text(name, values, "input"),
+        mode=_mode(name, values),
+        owner=_text(name, values, "owner"),
+        group=_text(name, values, "group"),
+        create_parents=_flag(name, values, "create_parents") or False,
         environment=_environment(name, values),
         chdir=_text(name, values, "chdir"),
         become=_flag(name, values, "become"),
         become_user=_text(name, values, "become_user"),
         ok_codes=_ok_codes(name, values),
     )
+
+
+def _mode(name: str, values: Mapping[str, Any]) -> str | None:
+    """Return a mode as chmod takes it; YAML makes a number of an octal mode without quotes."""
+    if "mode" not in values:
+        return None
+    mode = values["mode"]
+    if isinstance(mode, int) and not isinstance(mode, bool):
+        raise SpecError(f"step '{name}': put 'mode' in quotes, as in '0640'; YAML reads the bare number as {mode}")
+    if not _MODE.fullmatch(str(mode)):
+        raise SpecError(f"step '{name}': 'mode' is like '0640' or 'u=rw,g=r', not '{mode}'")
+    return str(mode)
 
 
 def _check_keys(name: str, values: Mapping[str, Any]) -> None:

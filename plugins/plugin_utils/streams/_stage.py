@@ -64,7 +64,9 @@ class Stage:
         """How the local process ended; None while it runs."""
         self.pump: Pump | None = None
         self.refused = False
-        """Whether the reader of this stage's output closed it."""
+        """Whether every reader of this stage's output closed it."""
+        self.waits = Wait.DATA
+        """What moving this stage's output waits for."""
         self.ready_after: float | None = None
         """Seconds from the start to the readiness of the command."""
         self.stdin: int | None = None
@@ -83,6 +85,7 @@ class Stage:
         self._marked_at: float | None = None
         self._started = 0.0
         self._drained = False
+        self._full: set[int] = set()  # targets that are watched for space
 
     # -- starting ------------------------------------------------------------------------------------------------
 
@@ -230,21 +233,30 @@ class Stage:
     def _wait_for(self, wait: Wait) -> None:
         """Watch what the pump needs to go on."""
         assert self.pump is not None
-        target = self.pump.target
-        if wait is not Wait.DATA:
-            self._loop.unwatch(self.stdout)
-        if wait is not Wait.SPACE and target is not None:
+        self.waits = wait
+        blocked = set(self.pump.blocked) if wait is Wait.SPACE else set()
+        for target in self._full - blocked:
             self._loop.unwatch(target)
-        if wait is Wait.SPACE and target is not None:
+        for target in blocked:
             self._loop.watch(target, WRITE, self._on_pump)
-        elif wait is Wait.DATA:
+        self._full = blocked
+        if wait is Wait.DATA:
             self._loop.watch(self.stdout, READ, self._on_pump)
             if self._marked_at is None and self.mark is not None:
                 self._marked_at = time.monotonic()
+        else:
+            self._loop.unwatch(self.stdout)
         self.refused = self.refused or wait is Wait.REFUSED
         # Once the process is gone, nothing that counts is still to come: what is left in the pipe is all.
         self._drained = wait in (Wait.END, Wait.REFUSED) or (wait is Wait.DATA and self.status is not None)
         self._settle()
+
+    def drop_reader(self, target: int) -> None:
+        """Write no more to a reader that failed; the others go on."""
+        if self.pump is not None and target in self.pump.targets:
+            self.pump.drop(target)
+            if self.phase is Phase.RUNNING:
+                self._on_pump()
 
     def _on_exit(self) -> int:
         assert self._process is not None and self._pid_fd is not None

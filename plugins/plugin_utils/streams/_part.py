@@ -1,0 +1,144 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A step of a running pipeline: the stage that runs it, what it reads from, and what is believed of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..contexts._base import Context
+from . import _shell
+from ._loop import Loop
+from ._marker import Mark, new_nonce
+from ._pump import CapturePump
+from ._result import SinkResult
+from ._spec import Step, StepKind
+from ._stage import Stage
+
+_SHOWN_STDERR_LINES = 3
+
+
+class StepFailed(Exception):
+    """A step failed; the text names step and context, and says what to do."""
+
+    def __init__(self, step: Step, context: str, cause: str, remedy: str | None = None) -> None:
+        self.step = step
+        text = f"step '{step.name}' ({context}): {cause}"
+        super().__init__(f"{text}. {remedy}" if remedy else text)
+
+
+class Proof(Enum):
+    """What shows that a step did its part."""
+
+    MARKER = "marker"
+    """Its own mark, sent after its last byte, with the right counts."""
+    UNNEEDED = "unneeded"
+    """Its readers finished without the rest of its output, on purpose."""
+
+
+@dataclass
+class Part:
+    """A step with the stage that runs it and what is known of it so far."""
+
+    step: Step
+    context: Context
+    stage: Stage
+    writer: Part | None
+    """The part it reads from."""
+    readers: list[Part] = field(default_factory=list)
+    sink: _shell.Sink | None = None
+    proof: Proof | None = None
+    given: int | None = None
+    """Bytes passed to the stage up to its end of input; None before that."""
+    written: SinkResult | None = None
+    """What a sink wrote, once that is proven."""
+    failure: StepFailed | None = None
+    """Why this step was given up, where the others go on without it."""
+
+    @property
+    def is_sink(self) -> bool:
+        """Whether the part writes a file."""
+        return self.sink is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is to be expected of the part any more."""
+        return self.proof is not None or self.failure is not None
+
+    def failed(self, cause: str, remedy: str | None = None) -> StepFailed:
+        """Return the failure of this step, with the last lines of its stderr."""
+        lines = [line.strip() for line in self.stage.stderr.splitlines() if line.strip()]
+        if lines:
+            cause = f"{cause}: {' / '.join(lines[-_SHOWN_STDERR_LINES:])}"
+        return StepFailed(self.step, self.context.name, cause, remedy)
+
+    def judge(self) -> None:
+        """Believe the stage, which has ended, or raise StepFailed."""
+        mark = self.stage.mark
+        if mark is None:
+            assert self.stage.pump is not None
+            seen = self.stage.pump.moved + len(self.stage.pump.tail)
+            raise self.failed(
+                f"its output ended after {seen} bytes without proof that it is whole "
+                f"(the connection's exit status is {self.stage.status})"
+            )
+        if mark.rc not in self.step.ok_codes:
+            raise self.failed(f"it failed with exit status {mark.rc}")
+        self._judge_input(mark)
+        if self.is_sink:
+            self.written = self._judge_file()
+        self.proof = Proof.MARKER
+
+    def _judge_input(self, mark: Mark) -> None:
+        if self.writer is None or mark.closed_early:
+            return
+        if self.given is None and (mark.bytes_given is not None or self.is_sink):
+            raise self.failed("its input was cut: it saw the end of its data before there was one")
+        if mark.bytes_given is not None and mark.bytes_given != self.given:
+            raise self.failed(f"its input was cut: it was given {mark.bytes_given} of {self.given} bytes")
+
+    def _judge_file(self) -> SinkResult:
+        assert self.writer is not None and self.sink is not None
+        report, source = self.stage.pump, self.writer.stage.pump
+        assert isinstance(report, CapturePump) and source is not None
+        size, _space, checksum = report.captured.decode(errors="replace").strip().partition(" ")
+        if not size.isdigit() or int(size) != self.given:
+            raise self.failed(f"it wrote {size or 'no'} bytes of {self.given}")
+        sent = source.digest()
+        if sent is not None and checksum != sent:
+            raise self.failed(f"what it wrote has the SHA-256 {checksum}, what was sent has {sent}")
+        return SinkResult(
+            self.step.name, self.context.name, self.sink.dest, int(size), sent, committed=False, changed=False
+        )
+
+
+def make_part(
+    step: Step, context: Context, writer: Part | None, loop: Loop, operation: str, *, checksum: bool, dry: bool
+) -> Part:
+    """Return the part for a step, not started, joined to the part it reads from."""
+    nonce = new_nonce()
+    sink = None
+    if step.kind is StepKind.SINK:
+        assert step.dest is not None
+        sink = _shell.Sink(step.dest, operation, step.mode, step.owner, step.group, step.create_parents)
+        script = _shell.sink_script(nonce, sink, checksum, dry)
+    elif step.kind is StepKind.SOURCE:
+        assert step.src is not None
+        script = _shell.file_script(nonce, step.src)
+    else:
+        script = _command_script(step, nonce, context, has_input=writer is not None)
+    part = Part(step, context, Stage(step.name, context, script, nonce, loop), writer, sink=sink)
+    if writer is not None:
+        writer.readers.append(part)
+    return part
+
+
+def _command_script(step: Step, nonce: str, context: Context, has_input: bool) -> str:
+    command = _shell.argv_command(step.argv) if step.argv else _shell.shell_command(step.command or "")
+    program = step.program
+    surroundings = _shell.Surroundings(step.chdir, step.environment, (program,) if program else ())
+    if has_input:
+        return _shell.consumer_script(nonce, command, surroundings, context.counts_input)
+    return _shell.source_script(nonce, command, surroundings)

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contexts that the benchmarks run against: a container and a real sshd, as on the node tier."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from testbed.bed import Bed, Tier
+from testbed.inventory import Inventory
+from testbed.kube import Kube
+from testbed.run import Run
+from testbed.ssh.host import SshHost
+
+_MIXED = (
+    "i=0; while [ $i -lt {pieces} ]; do head -c 8388608 /dev/urandom; "
+    'yes "row $i of a table that repeats itself, as databases do" | head -c 8388608; i=$((i + 1)); done'
+)
+
+
+@dataclass(frozen=True)
+class _Pod:
+    name: str
+    kubeconfig: Path
+
+    def inventory_vars(self) -> dict[str, Any]:
+        return {
+            "ansible_connection": "kubernetes.core.kubectl",
+            "ansible_kubectl_kubeconfig": str(self.kubeconfig),
+            "ansible_kubectl_pod": self.name,
+            "ansible_kubectl_namespace": "default",
+        }
+
+
+class Site:
+    """A pod ``pod`` that holds a file of mixed data, an SSH host ``host``, and an inventory of both."""
+
+    def __init__(self, size: int) -> None:
+        self.size = max(1, size >> 24) << 24
+        """Bytes of the file: half random, half compressible, in pieces of 16 MiB."""
+
+    def __enter__(self) -> Site:
+        self._run = Run().__enter__()
+        self._bed = Bed(self._run, Tier.NODE)
+        self.kube = Kube(backend="cri", workdir=self._run.new_directory("kube"))
+        self.host: SshHost = self._bed.ssh_host("host")
+        self.kube.pod("pod")
+        self.kubeconfig = self.kube.write_kubeconfig(self._run.directory / "kubeconfig")
+        self.inventory: Inventory = self._bed.inventory(self.host, _Pod("pod", self.kubeconfig))
+        script = _MIXED.format(pieces=self.size >> 24)
+        subprocess.run(
+            [*self.kubectl("exec", "pod", "--", "sh", "-c"), f"mkdir -p /data; {{ {script}; }} >/data/file"], check=True
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bed.close()
+        self.kube.close()
+        self._run.close()
+
+    def kubectl(self, *words: str) -> list[str]:
+        """Return a kubectl command line for the cluster."""
+        program = Path(sys.executable).with_name("kubectl")
+        return [
+            str(program if program.exists() else shutil.which("kubectl")),
+            "--kubeconfig",
+            str(self.kubeconfig),
+            *words,
+        ]
+
+    def ssh(self, command: str) -> str:
+        """Return a shell command that runs another one on the host, over a warm master, without compression."""
+        master = self.inventory.directory / "benchmark-master"
+        options = [
+            "-o",
+            "ControlMaster=auto",
+            "-o",
+            "ControlPersist=60",
+            "-o",
+            f"ControlPath={master}",
+            "-o",
+            "Compression=no",
+        ]
+        return f"{shlex.join(self.host.ssh_argv(*options))} {shlex.quote(command)}"
