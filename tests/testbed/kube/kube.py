@@ -111,29 +111,34 @@ class Kube:
 
     def pod(
         self,
-        name: str,
+        name: str | None = None,
         namespace: str = "default",
         containers: list[dict[str, Any]] | None = None,
         labels: dict[str, str] | None = None,
         image: str | None = None,
         timeout: float = 60,
     ) -> PodHandle:
-        """Create a pod (of one container ``main`` that stays up, unless told otherwise) and wait until it is ready."""
+        """Create a pod and wait until it is ready.
+
+        It has one container ``main`` that stays up, unless told otherwise; without a name it gets one of its own.
+        """
         wanted = containers or [{"name": "main"}]
         for container in wanted:
             container.setdefault("image", image or "testbed")
+        called = {"name": name} if name is not None else {"generateName": "pod-"}
         created = self.create(
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
+                "metadata": {**called, "namespace": namespace, "labels": labels or {}},
                 # A test does not want to wait the usual 30 s for a process that ignores SIGTERM.
                 "spec": {"containers": wanted, "terminationGracePeriodSeconds": 1},
             }
         )
-        self.wait_ready(name, namespace, timeout)
-        root = self.front.backend.root(created["metadata"]["uid"])
-        return PodHandle(name, namespace, wanted[0]["name"], root)
+        metadata = created["metadata"]
+        self.wait_ready(metadata["name"], namespace, timeout)
+        root = self.front.backend.root(metadata["uid"])
+        return PodHandle(metadata["name"], namespace, wanted[0]["name"], root)
 
     def close(self) -> None:
         """End everything. May be called twice."""
