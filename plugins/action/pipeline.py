@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.common.text.formatters import human_to_bytes
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._signals import raising
 from ..plugin_utils.contexts._ansible import ContextResolver
 from ..plugin_utils.streams._pipeline import Options, run_pipeline
-from ..plugin_utils.streams._spec import SpecError, parse_steps
+from ..plugin_utils.streams._spec import SpecError, check_repeatable, parse_steps
 
 ARGUMENTS: dict[str, Any] = {
     "steps": {"type": "list", "elements": "dict", "required": True},
@@ -21,6 +22,10 @@ ARGUMENTS: dict[str, Any] = {
     "timeout": {"type": "float"},
     "stall_timeout": {"type": "float"},
     "connect_timeout": {"type": "float", "default": 60},
+    "creates": {"type": "str"},
+    "bwlimit": {"type": "str"},
+    "retries": {"type": "int", "default": 0},
+    "retry_delay": {"type": "float", "default": 5},
     "stdout_limit": {"type": "int", "default": 1048576},
 }
 
@@ -36,9 +41,18 @@ class ActionModule(ActionBase):
         _spec, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
             steps = parse_steps(arguments["steps"])
-        except SpecError as exc:
+            if arguments["retries"]:
+                check_repeatable(steps)
+            options = self._options(arguments)
+        except (SpecError, ValueError) as exc:
             return {**result, "failed": True, "msg": str(exc)}
-        options = Options(
+        with raising():
+            outcome = run_pipeline(steps, ContextResolver(self, task_vars or {}).resolve, options)
+        return {**result, **outcome.as_task_result()}
+
+    def _options(self, arguments: dict[str, Any]) -> Options:
+        limit = arguments["bwlimit"]
+        return Options(
             checksum=arguments["checksum"] != "none",
             check_mode=bool(self._task.check_mode),
             on_sink_failure_continue=arguments["on_sink_failure"] == "continue",
@@ -46,7 +60,9 @@ class ActionModule(ActionBase):
             stall_timeout=arguments["stall_timeout"],
             connect_timeout=arguments["connect_timeout"],
             stdout_limit=arguments["stdout_limit"],
+            rate_limit=human_to_bytes(limit) if limit else None,
+            diff=bool(self._task.diff),
+            creates=arguments["creates"],
+            retries=arguments["retries"],
+            retry_delay=arguments["retry_delay"],
         )
-        with raising():
-            outcome = run_pipeline(steps, ContextResolver(self, task_vars or {}).resolve, options)
-        return {**result, **outcome.as_task_result()}

@@ -28,8 +28,8 @@ attributes:
     support: full
     description: Connects to every context and looks for commands, directories and permissions there; moves nothing.
   diff_mode:
-    support: none
-    description: Does not say what a destination would be replaced with.
+    support: full
+    description: Shows size, checksum and time of each destination before and after.
   idempotent:
     support: partial
     description:
@@ -72,8 +72,9 @@ options:
       dest:
         description:
           - A file to write what is read. It keeps the mode, and if possible the owner, of a file it replaces.
-          - The directory must exist unless O(steps[].create_parents=true). A relative path, like a leading V(~/), starts at the home directory of the user
-            there. For a step on the controller a relative path starts at the directory Ansible was started from.
+          - The directory must exist unless O(steps[].create_parents=true).
+          - A relative path starts where commands start there, which over SSH is the home directory of the user, in a
+            pod the working directory of the container. A leading V(~/) is the home directory everywhere.
         type: path
       environment:
         description: Environment variables of the command. They never stand in an argument list.
@@ -99,6 +100,18 @@ options:
         type: list
         elements: int
         default: [0]
+      proof:
+        description:
+          - What the step is believed by. V(marker), the default, is its own word, sent by the shell that runs it.
+          - V(transport) is the exit status of C(kubectl exec), for containers without a shell. It needs
+            O(steps[].argv). A stream that was cut can look whole, and on failure the process in the pod may go on.
+        type: str
+        choices: [marker, transport]
+        default: marker
+      repeatable:
+        description: Whether O(retries) may run the command again.
+        type: bool
+        default: false
       become:
         description:
           - Whether to run as another user. If not given, the C(ansible_become) of the context decides, and for a
@@ -115,6 +128,23 @@ options:
     type: str
     choices: [sha256, none]
     default: sha256
+  creates:
+    description:
+      - A path in the context of the last step. If something is there, nothing is done.
+    type: path
+  bwlimit:
+    description: Bytes a second that the first step may print at most, such as V(10M).
+    type: str
+  retries:
+    description:
+      - How often a run that failed is begun again from the start.
+      - A first or last command must say O(steps[].repeatable=true) for that.
+    type: int
+    default: 0
+  retry_delay:
+    description: Seconds before the first repetition. Each further one waits twice as long.
+    type: float
+    default: 5
   on_sink_failure:
     description:
       - What to do when one of several destinations fails.
@@ -190,6 +220,10 @@ checksum:
   description: The SHA-256 of the destination; null with O(checksum=none).
   returned: with one destination that is proven
   type: str
+attempts:
+  description: How often the pipeline was begun.
+  returned: when it was begun more than once
+  type: int
 stdout:
   description: What the last command printed, up to O(stdout_limit).
   returned: when the last step is a command
@@ -222,8 +256,8 @@ steps:
       returned: always
     proof:
       description:
-        - V(marker) if the step proved that it finished, V(unneeded) if its reader had enough on purpose, null if
-          there is no proof.
+        - V(marker) if the step proved that it finished, V(transport) if only its transport says so, V(unneeded) if
+          its readers had enough on purpose, null if there is no proof.
       type: str
       returned: always
 sinks:

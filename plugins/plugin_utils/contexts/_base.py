@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -89,6 +89,15 @@ class Context(abc.ABC):
     @abc.abstractmethod
     def launch(self, command: str) -> Launch:
         """Return the process that runs ``command``, a line for a POSIX shell, in this context."""
+
+    def launch_argv(self, argv: Sequence[str]) -> Launch:
+        """Return the process that runs a program in this context without a shell; raise ContextError if it cannot."""
+        raise ContextError(
+            self.name,
+            f"running {argv[0]} without a shell",
+            f"a context of kind {self.kind.value} always has a shell",
+            "Leave 'proof' out: the proof by marker is the stronger one.",
+        )
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
         """Explain a transport that ended with ``status`` before the command ran, from what it printed."""

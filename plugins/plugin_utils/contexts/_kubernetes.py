@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._base import Context, ContextKind, Diagnosis, Launch
@@ -47,7 +47,7 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     (
         r"executable file not found|OCI runtime exec failed|no such file",
         "{line}",
-        "The container has no POSIX shell at 'sh'; name another container.",
+        "The container has no 'sh'; name another container, or run steps with 'argv' and 'proof: transport'.",
     ),
     (
         r"was refused|dial tcp|i/o timeout|no such host|Unable to connect to the server",
@@ -92,10 +92,16 @@ class KubernetesContext(Context):
         dialog = None
         if self._become is not None:
             command, dialog = wrap(self._become, self._shell, command)
+        return replace(self._exec(["sh", "-c", command]), dialog=dialog)
+
+    def launch_argv(self, argv: Sequence[str]) -> Launch:
+        return self._exec(argv)
+
+    def _exec(self, argv: Sequence[str]) -> Launch:
         if self._command is None:
             self._command = self._build()
-        argv = (*self._command.argv, b"sh", b"-c", command.encode(errors="surrogateescape"))
-        return Launch(argv=argv, env=self._command.env, dialog=dialog)
+        words = tuple(word.encode(errors="surrogateescape") for word in argv)
+        return Launch(argv=(*self._command.argv, *words), env=self._command.env)
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
         lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -27,6 +27,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._later: list[tuple[float, Callable[[], int]]] = []
 
     def watch(self, fd: int, events: int, callback: Callable[[], int]) -> None:
         """Call ``callback`` whenever ``fd`` is ready; a second call for one descriptor replaces the first."""
@@ -42,15 +43,26 @@ class Loop:
         except KeyError:
             return
 
+    def later(self, seconds: float, callback: Callable[[], int]) -> None:
+        """Call ``callback`` once, after some time."""
+        self._later.append((time.monotonic() + seconds, callback))
+
+    def _call_due(self) -> int:
+        """Call what is due; return the bytes that moved."""
+        now = time.monotonic()
+        due = [callback for when, callback in self._later if when <= now]
+        self._later = [(when, callback) for when, callback in self._later if when > now]
+        return sum(callback() for callback in due)
+
     def run(self, until: Callable[[], bool], deadline: float | None = None) -> None:
         """Serve descriptors until ``until()`` is true; raise DeadlineReached at ``deadline`` (time.monotonic)."""
         while not until():
-            wait = _TICK_SECONDS
+            wait = min([_TICK_SECONDS, *(max(0.0, when - time.monotonic()) for when, _callback in self._later)])
             if deadline is not None:
                 wait = min(wait, deadline - time.monotonic())
                 if wait <= 0:
                     raise DeadlineReached
-            moved = 0
+            moved = self._call_due()
             for key, _events in self._selector.select(wait):
                 # An earlier callback of this round may have ended the watch.
                 if self._selector.get_map().get(key.fd) is key:
@@ -61,4 +73,5 @@ class Loop:
 
     def close(self) -> None:
         """Forget every watch."""
+        self._later.clear()
         self._selector.close()

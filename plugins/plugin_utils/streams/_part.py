@@ -10,12 +10,13 @@ from enum import Enum
 
 from ..contexts._base import Context
 from . import _shell
+from ._leftovers import owner
 from ._loop import Loop
 from ._marker import Mark, new_nonce
 from ._pump import CapturePump
 from ._result import SinkResult
 from ._spec import Step, StepKind
-from ._stage import Stage
+from ._stage import BareStage, Stage
 
 _SHOWN_STDERR_LINES = 3
 
@@ -34,6 +35,8 @@ class Proof(Enum):
 
     MARKER = "marker"
     """Its own mark, sent after its last byte, with the right counts."""
+    TRANSPORT = "transport"
+    """Its transport's exit status, for want of a shell."""
     UNNEEDED = "unneeded"
     """Its readers finished without the rest of its output, on purpose."""
 
@@ -89,7 +92,7 @@ class Part:
         self._judge_input(mark)
         if self.is_sink:
             self.written = self._judge_file()
-        self.proof = Proof.MARKER
+        self.proof = Proof.TRANSPORT if self.step.bare else Proof.MARKER
 
     def _judge_input(self, mark: Mark) -> None:
         if self.writer is None or mark.closed_early:
@@ -115,24 +118,34 @@ class Part:
 
 
 def make_part(
-    step: Step, context: Context, writer: Part | None, loop: Loop, operation: str, *, checksum: bool, dry: bool
+    step: Step, context: Context, writer: Part | None, loop: Loop, operation: str, how: _shell.SinkScript
 ) -> Part:
     """Return the part for a step, not started, joined to the part it reads from."""
     nonce = new_nonce()
     sink = None
     if step.kind is StepKind.SINK:
         assert step.dest is not None
-        sink = _shell.Sink(step.dest, operation, step.mode, step.owner, step.group, step.create_parents)
-        script = _shell.sink_script(nonce, sink, checksum, dry)
-    elif step.kind is StepKind.SOURCE:
-        assert step.src is not None
-        script = _shell.file_script(nonce, step.src)
+        temporary = f"{operation}.{owner()}"
+        sink = _shell.Sink(step.dest, temporary, step.mode, step.owner, step.group, step.create_parents)
+    if step.bare and step.argv:
+        stage: Stage = BareStage(step.name, context, step.argv, nonce, loop)
     else:
-        script = _command_script(step, nonce, context, has_input=writer is not None)
-    part = Part(step, context, Stage(step.name, context, script, nonce, loop), writer, sink=sink)
+        script = _script(step, nonce, context, sink, how, has_input=writer is not None)
+        stage = Stage(step.name, context, script, nonce, loop)
+    part = Part(step, context, stage, writer, sink=sink)
     if writer is not None:
         writer.readers.append(part)
     return part
+
+
+def _script(
+    step: Step, nonce: str, context: Context, sink: _shell.Sink | None, how: _shell.SinkScript, has_input: bool
+) -> str:
+    if sink is not None:
+        return _shell.sink_script(nonce, sink, how)
+    if step.src is not None:
+        return _shell.file_script(nonce, step.src)
+    return _command_script(step, nonce, context, has_input)
 
 
 def _command_script(step: Step, nonce: str, context: Context, has_input: bool) -> str:

@@ -19,14 +19,19 @@ from dataclasses import dataclass, replace
 
 from ..contexts._base import Context, ContextError
 from ..operations._identity import new_operation_id
+from . import _outcome as outcome
 from . import _shell, _stall
 from ._errand import Errand, ErrandResult, run_errands
+from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
+from ._marker import MARK_LENGTH
 from ._part import Part, Proof, StepFailed, make_part
 from ._pump import CapturePump, CopyPump, Pump, SplicePump
-from ._result import PipelineResult, StepResult
+from ._result import PipelineResult
+from ._space import free_bytes
 from ._spec import Step
 from ._stage import Phase, StageRefused
+from ._throttle import Throttle
 
 ERRAND_SECONDS = 15.0
 """How long ending a stage may take before it is reported as not confirmed."""
@@ -55,6 +60,16 @@ class Options:
     """Seconds in which every stage has to be ready."""
     stdout_limit: int = 1 << 20
     """Bytes kept of what a last command prints."""
+    rate_limit: int | None = None
+    """Bytes a second that the first step may print; None for no limit."""
+    diff: bool = False
+    """Whether to say what a destination holds before and after."""
+    creates: str | None = None
+    """A file; where it exists in the context of the last step, nothing is done."""
+    retries: int = 0
+    """How often a run that failed is begun again."""
+    retry_delay: float = 5.0
+    """Seconds before the first repetition; each further one waits twice as long."""
 
 
 def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> PipelineResult:
@@ -67,17 +82,43 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     run: _Run | None = None
     failure: StepFailed | None = None
     contexts: list[Context] = []
+    attempts = 0
     try:
         contexts = _resolve(steps, resolve)
-        run = _Run(steps, contexts, options, operation)
-        run.execute()
+        if options.creates and _exists(options.creates, steps[-1], contexts[-1]):
+            return outcome.skipped(operation, options.creates)
+        while True:
+            attempts += 1
+            run, failure = _Run(steps, contexts, options, operation), None
+            try:
+                run.execute()
+            except StepFailed as exc:
+                failure = exc
+            if failure is None or attempts > options.retries:
+                break
+            time.sleep(options.retry_delay * 2 ** (attempts - 1))
     except StepFailed as exc:
         failure = exc
     finally:
         for context in {id(context): context for context in contexts}.values():
             context.close()
     elapsed = round((time.monotonic() - started) * 1000)
-    return _result(operation, elapsed, run, failure)
+    report = outcome.Report(operation, elapsed, attempts, options.check_mode, options.diff)
+    if run is None:
+        return outcome.build(report, [], failure, None, ())
+    return outcome.build(report, run.parts, failure, run.stdout, run.warnings)
+
+
+def _exists(path: str, step: Step, context: Context) -> bool:
+    """Return whether a path exists in a context; raise StepFailed if that cannot be found out."""
+    try:
+        context.open()
+    except ContextError as exc:
+        raise StepFailed(step, context.name, f"{exc.operation}: {exc.cause}", exc.remedy) from exc
+    (result,) = run_errands([Errand(step.name, context, _shell.exists_script(path))], ERRAND_SECONDS)
+    if result.rc not in (0, 1):
+        raise StepFailed(step, context.name, f"looking for {path} ('creates'): {_said(result)}")
+    return result.rc == 0
 
 
 def _resolve(steps: Sequence[Step], resolve: Resolve) -> list[Context]:
@@ -107,7 +148,10 @@ class _Run:
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self._stall = _stall.Watch(options.stall_timeout)
         self.parts: list[Part] = []
+        self._throttle = Throttle(options.rate_limit) if options.rate_limit else None
         by_name: dict[str, Part] = {}
+        # How much will come is known before anything moves only if a file is copied as it is.
+        how = _shell.SinkScript(options.checksum, options.check_mode, options.diff, space=steps[0].src is not None)
         for step, context in zip(steps, contexts, strict=True):
             part = make_part(
                 step,
@@ -115,8 +159,7 @@ class _Run:
                 by_name[step.input] if step.input else None,
                 self._loop,
                 operation,
-                checksum=options.checksum,
-                dry=options.check_mode,
+                how,
             )
             by_name[step.name] = part
             self.parts.append(part)
@@ -130,6 +173,7 @@ class _Run:
         try:
             self._open_contexts()
             self._start()
+            self._check_space()
             if not self.options.check_mode:
                 self._release()
                 self._move()
@@ -206,25 +250,38 @@ class _Run:
             else:
                 return
 
+    def _check_space(self) -> None:
+        """Fail a sink that has no room for a file whose size is known."""
+        size = next(iter(self.parts[0].stage.notes.get("size", [])), None)
+        for part in self._active:
+            if size is None or not part.is_sink or part.writer is not self.parts[0]:
+                continue
+            free = free_bytes(next(iter(part.stage.notes.get("space", [])), ""))
+            if free is not None and free < int(size):
+                cause = f"there is no room for {part.step.dest}: it needs {size} bytes, {free} are free"
+                self._fail(part, part.failed(cause, "Make room there, or choose another directory."))
+
     # -- flowing -------------------------------------------------------------------------------------------------
 
     def _release(self) -> None:
         for part in reversed(self._active):
-            part.stage.release(self._pump(part))
+            part.stage.release(self._pump(part), abandoned(part.stage.notes.get("left", [])))
 
     def _pump(self, part: Part) -> Pump:
         source = part.stage.stdout
+        hold = 0 if part.step.bare else MARK_LENGTH
+        throttle = self._throttle if part.writer is None else None
         readers = [reader for reader in part.readers if reader.failure is None]
         if not readers:
-            pump = CapturePump(source, _REPORT_LIMIT if part.is_sink else self.options.stdout_limit)
+            pump = CapturePump(source, _REPORT_LIMIT if part.is_sink else self.options.stdout_limit, hold)
             if part is self.parts[-1] and not part.is_sink:
                 self.stdout = pump
             return pump
         targets = [reader.stage.stdin for reader in readers if reader.stage.stdin is not None]
         checksum = self.options.checksum and any(reader.is_sink for reader in readers)
         if checksum or len(targets) > 1:
-            return CopyPump(source, targets, checksum)
-        return SplicePump(source, targets[0])
+            return CopyPump(source, targets, checksum, hold, throttle)
+        return SplicePump(source, targets[0], hold, throttle)
 
     def _move(self) -> None:
         try:
@@ -329,43 +386,3 @@ class _Run:
 
 def _said(result: ErrandResult) -> str:
     return " / ".join(line.strip() for line in result.stderr.splitlines() if line.strip()) or "no message"
-
-
-def _result(operation: str, elapsed: int, run: _Run | None, failure: StepFailed | None) -> PipelineResult:
-    parts = run.parts if run else []
-    sinks = tuple(part.written for part in parts if part.written)
-    destinations = sum(part.is_sink for part in parts)
-    checked = run is not None and run.options.check_mode
-    stdout = run.stdout if run else None
-    failures = [part.failure for part in parts if part.failure]
-    return PipelineResult(
-        operation_id=operation,
-        duration_ms=elapsed,
-        changed=any(sink.changed for sink in sinks) or (failure is None and (checked or not destinations)),
-        steps=tuple(_step_result(part) for part in parts),
-        sinks=sinks,
-        destinations=destinations,
-        failed_step=failure.step.name if failure else None,
-        msg="; ".join(str(each) for each in failures or [failure]) if failure else None,
-        stdout=stdout.captured.decode(errors="replace") if stdout else None,
-        stdout_cut=stdout.cut if stdout else False,
-        warnings=tuple(run.warnings) if run else (),
-    )
-
-
-def _step_result(part: Part) -> StepResult:
-    pump = part.stage.pump
-    before = part.writer.stage.pump if part.writer else None
-    ready = part.stage.ready_after
-    mark = part.stage.mark if part.proof is not Proof.UNNEEDED else None
-    return StepResult(
-        name=part.step.name,
-        context=part.context.name,
-        type=part.context.kind.value,
-        rc=mark.rc if mark else None,
-        stderr=part.stage.stderr,
-        bytes_in=before.moved if before and pump else None,
-        bytes_out=pump.moved if pump and not part.is_sink else None,
-        connection_time_ms=None if ready is None else round(ready * 1000),
-        proof=part.proof.value if part.proof else None,
-    )

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from .._linux import bytes_in_pipe, splice
 from ._marker import MARK_LENGTH
+from ._throttle import Throttle
 
 CHUNK = 1 << 20
 """The most that is moved at once, in bytes."""
@@ -39,7 +40,9 @@ class Wait(Enum):
     DATA = "data"
     """Its source has nothing to read."""
     SPACE = "space"
-    """Its target takes nothing more."""
+    """A target takes nothing more."""
+    TIME = "time"
+    """Its limit does not let anything through yet."""
     END = "end"
     """Nothing: the source ended."""
     REFUSED = "refused"
@@ -47,12 +50,25 @@ class Wait(Enum):
 
 
 class Pump(abc.ABC):
-    """Drives one stream from a non-blocking source pipe; ``moved`` counts the data bytes that were passed on."""
+    """Drives one stream from a non-blocking source pipe; ``moved`` counts the data bytes that were passed on.
 
-    def __init__(self, source: int) -> None:
+    ``hold`` is how many bytes are kept back in ``tail``: the length of a mark, or 0 for a stage that sends none.
+    """
+
+    def __init__(self, source: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
         self.source = source
+        self.hold = hold
         self.moved = 0
         self.tail = b""
+        self._throttle = throttle
+
+    def _allowed(self) -> int:
+        """Return how many bytes may be taken from the source now."""
+        return CHUNK if self._throttle is None else min(CHUNK, self._throttle.allowed())
+
+    def _spend(self, count: int) -> None:
+        if self._throttle is not None:
+            self._throttle.spend(count)
 
     @property
     def targets(self) -> tuple[int, ...]:
@@ -79,19 +95,23 @@ class Pump(abc.ABC):
 class _ReadingPump(Pump):
     """A pump that looks at its data."""
 
-    def __init__(self, source: int) -> None:
-        super().__init__(source)
+    def __init__(self, source: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
+        super().__init__(source, hold, throttle)
         self._buffer = bytearray(MARK_LENGTH + CHUNK)
         self._filled = 0  # bytes at the front of the buffer that are not passed on yet
 
-    def _fill(self) -> int | None:
-        """Read behind what is kept; return the bytes read, 0 at the end, None if nothing is there."""
+    def _fill(self) -> Wait | None:
+        """Read behind what is kept; return what it takes to go on, None if something was read."""
+        allowed = self._allowed()
+        if allowed <= 0:
+            return Wait.TIME
         try:
-            count = os.readv(self.source, [memoryview(self._buffer)[self._filled :]])
+            count = os.readv(self.source, [memoryview(self._buffer)[self._filled : self._filled + allowed]])
         except BlockingIOError:
-            return None
+            return Wait.DATA
         self._filled += count
-        return count
+        self._spend(count)
+        return None if count else Wait.END
 
     def _keep_from(self, start: int) -> None:
         """Drop what lies before ``start`` and move the rest to the front."""
@@ -104,19 +124,17 @@ class _ReadingPump(Pump):
 class CapturePump(_ReadingPump):
     """Keeps what a last command prints, up to ``limit`` bytes; the rest is counted and dropped."""
 
-    def __init__(self, source: int, limit: int) -> None:
-        super().__init__(source)
+    def __init__(self, source: int, limit: int, hold: int = MARK_LENGTH) -> None:
+        super().__init__(source, hold)
         self.captured = bytearray()
         self.limit = limit
 
     def step(self) -> Wait:
         while True:
-            count = self._fill()
-            if count is None:
-                return Wait.DATA
-            if count == 0:
-                return Wait.END
-            ready = self._filled - MARK_LENGTH
+            waits = self._fill()
+            if waits is not None:
+                return waits
+            ready = self._filled - self.hold
             if ready > 0:
                 room = max(0, min(ready, self.limit - len(self.captured)))
                 self.captured += self._buffer[:room]
@@ -149,8 +167,15 @@ class CopyPump(_ReadingPump):
     A target whose reader closes it is left out; the pump is refused when none is left.
     """
 
-    def __init__(self, source: int, targets: Sequence[int], checksum: bool) -> None:
-        super().__init__(source)
+    def __init__(
+        self,
+        source: int,
+        targets: Sequence[int],
+        checksum: bool,
+        hold: int = MARK_LENGTH,
+        throttle: Throttle | None = None,
+    ) -> None:
+        super().__init__(source, hold, throttle)
         self._targets = [_Target(fd) for fd in targets]
         self._hash: Hash | None = hashlib.sha256() if checksum else None
         self._ready = 0  # bytes at the front of the buffer that may go
@@ -177,12 +202,10 @@ class CopyPump(_ReadingPump):
                 if self.blocked:
                     return Wait.SPACE
                 self._next_chunk()
-            count = self._fill()
-            if count is None:
-                return Wait.DATA
-            if count == 0:
-                return Wait.END
-            self._ready = max(0, self._filled - MARK_LENGTH)
+            waits = self._fill()
+            if waits is not None:
+                return waits
+            self._ready = max(0, self._filled - self.hold)
             if not self._ready:
                 self.tail = bytes(self._buffer[: self._filled])
             elif self._hash is not None:
@@ -213,8 +236,8 @@ class CopyPump(_ReadingPump):
 class SplicePump(Pump):
     """Moves pages from pipe to pipe; only the bytes held back are ever read."""
 
-    def __init__(self, source: int, target: int) -> None:
-        super().__init__(source)
+    def __init__(self, source: int, target: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
+        super().__init__(source, hold, throttle)
         self._target = target
         self._pending = b""  # bytes once held back that turned out to be data
 
@@ -237,11 +260,16 @@ class SplicePump(Pump):
 
     def _advance(self) -> Wait | None:
         available = bytes_in_pipe(self.source)
-        if available > MARK_LENGTH:
+        if available > self.hold:
             if self.tail:
                 self._pending, self.tail = self.tail, b""
                 return None
-            self.moved += splice(self.source, self._target, min(available - MARK_LENGTH, CHUNK))
+            allowed = self._allowed()
+            if allowed <= 0:
+                return Wait.TIME
+            count = splice(self.source, self._target, min(available - self.hold, allowed))
+            self.moved += count
+            self._spend(count)
             return None
         try:
             data = os.read(self.source, MARK_LENGTH)
@@ -250,7 +278,8 @@ class SplicePump(Pump):
         if not data:
             return Wait.END
         kept = self.tail + data
-        self._pending, self.tail = kept[:-MARK_LENGTH], kept[-MARK_LENGTH:]
+        cut = max(0, len(kept) - self.hold)
+        self._pending, self.tail = kept[:cut], kept[cut:]
         return None
 
     def _write_pending(self) -> None:

@@ -57,6 +57,10 @@ class PipelineResult:
     msg: str | None = None
     stdout: str | None = None
     stdout_cut: bool = False
+    attempts: int = 1
+    """How often the pipeline was begun."""
+    diff: tuple[dict[str, str], ...] = ()
+    """What the destinations hold before and after, for Ansible to show."""
     warnings: tuple[str, ...] = field(default=())
 
     def as_task_result(self) -> dict[str, Any]:
@@ -76,6 +80,10 @@ class PipelineResult:
             result["stdout"] = self.stdout
             result["stdout_lines"] = self.stdout.splitlines()
             result["stdout_cut"] = self.stdout_cut
+        if self.attempts > 1:
+            result["attempts"] = self.attempts
+        if self.diff:
+            result["diff"] = list(self.diff)
         if self.destinations == len(self.sinks) == 1:
             result["bytes"] = self.sinks[0].bytes
             result["checksum"] = self.sinks[0].checksum

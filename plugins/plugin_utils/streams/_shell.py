@@ -8,8 +8,8 @@ input, up to a line that only this run knows, and evaluates it. So no secret and
 and a script that was cut on its way never runs. POSIX shells (dash, busybox) read byte by byte
 from a pipe, hence what follows the script is left for the command.
 
-A stage's script checks what it can, says ``ready`` on stderr, waits for ``go`` and only then runs its command. At the
-end it writes its mark (_marker.py).
+A stage's script checks what it can, says on stderr what it noticed and that it is ``ready``, waits for ``go`` and
+only then runs its command. At the end it writes its mark (_marker.py).
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ._marker import EARLY, PRINTF_FORMAT, UNCOUNTED
-
-GO = b"go\n"
-"""What a stage waits for between its checks and its command."""
 
 NOT_READ = 97
 """Exit status of a bootstrap whose script was cut."""
@@ -42,6 +39,11 @@ def quote(word: str) -> str:
 def bootstrap(nonce: str) -> str:
     """Return the shell command that reads a script from its standard input and runs it."""
     return f"exec /bin/sh -c {quote(_BOOTSTRAP.format(end=nonce))}"
+
+
+def go(arguments: Sequence[str] = ()) -> bytes:
+    """Return what a stage waits for between its checks and its command; the arguments hold no white space."""
+    return " ".join(("go", *arguments)).encode() + b"\n"
 
 
 def preamble(script: str, nonce: str) -> bytes:
@@ -79,6 +81,7 @@ class Surroundings:
 # N is the nonce, P the process group if it is the stage's own. A refusal is one line, as a message is.
 _HEAD = r"""N={nonce}
 refuse() {{ printf '%s refuse %s\n' "$N" "$1" >&2; exit 96; }}
+note() {{ printf '%s note %s %s\n' "$N" "$1" "$2" >&2; }}
 mark() {{ printf '{mark}' "$N" "$1" "$2"; }}
 """
 
@@ -93,7 +96,7 @@ if read -r s 2>/dev/null </proc/$$/stat; then
   case "$(tr '\0' ' ' 2>/dev/null </proc/"$3"/cmdline)" in *"$N"*) P=$3;; esac
 fi
 printf '%s ready %s %s\n' "$N" "$$" "$P" >&2
-IFS= read -r g && [ "$g" = go ] || exit 95
+read -r g G && [ "$g" = go ] || exit 95
 """
 
 # The standard input of a source is its lifeline: when it ends before the command does, whoever reads is gone.
@@ -156,6 +159,7 @@ _FILE_CHECKS = r"""f={src}
 [ -d "$f" ] && refuse {is_directory}
 [ -e "$f" ] || refuse {missing}
 [ -r "$f" ] || refuse {unreadable}
+[ -f "$f" ] && note size "$(( $(wc -c <"$f") ))"
 """
 
 _SINK_CHECKS = r"""d={dest}
@@ -164,6 +168,20 @@ t={temporary}
 [ -d "$d" ] && refuse {is_directory}
 {parents}[ -d "$p" ] || refuse {no_parent}
 [ -w "$p" ] && [ -x "$p" ] || refuse {not_writable}
+b={hidden}
+for o in "$p/$b".*.part; do
+  [ -f "$o" ] && o=${{o%.part}} && note left "${{o#"$p/$b."}}"
+done
+"""
+
+_SINK_SPACE = 'note space "$(df -Pk -- "$p" 2>/dev/null | tail -n 1)"\n'
+
+# What a destination holds before it is replaced, for --diff.
+_SINK_STATE = r"""if [ -f "$d" ]; then
+  n=$(wc -c <"$d") h=
+  {hash}
+  note old "${{n##* }} $(stat -c %Y -- "$d") ${{h%% *}}"
+fi
 """
 
 # In check mode a directory that would be made is as good as one that is there, if it can be made.
@@ -175,6 +193,7 @@ _PARENTS_MADE = 'mkdir -p -- "$p" 2>/dev/null\n'
 
 # The checksum is read back from what was written (as a rule from the page cache), while it goes to disk.
 _SINK = r"""umask 077
+for o in $G; do rm -f -- "$p/$b.$o.part"; done
 set -C
 cat >"$t"; r=$?
 n= h=
@@ -189,7 +208,7 @@ exit $r
 """
 
 # openssl uses the processor's SHA instructions, where coreutils as Debian builds it does not.
-_HASH = '{ h=$(openssl dgst -sha256 -r <"$t" 2>/dev/null) || h=$(sha256sum <"$t"); }'
+_HASH_OF = "{{ h=$(openssl dgst -sha256 -r <{file} 2>/dev/null) || h=$(sha256sum <{file}); }}"
 _HASH_CHECK = "command -v sha256sum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 || refuse {message}\n"
 _NO_HASH = "h=-"
 
@@ -290,7 +309,7 @@ class Sink:
 
     dest: str
     operation: str
-    """The id of the operation; part of the temporary's name."""
+    """Whose the temporary is (_leftovers.py); part of its name."""
     mode: str | None = None
     owner: str | None = None
     group: str | None = None
@@ -302,11 +321,15 @@ class Sink:
         return self.dest.rpartition("/")[0] or ("/" if self.dest.startswith("/") else ".")
 
     @property
+    def hidden(self) -> str:
+        """What the names of all temporaries of this destination begin with."""
+        # 255 bytes is what file systems allow in a name
+        return "." + self.dest.rpartition("/")[2].encode(errors="surrogateescape")[:160].decode(errors="ignore")
+
+    @property
     def temporary(self) -> str:
         """The name written to."""
-        # 255 bytes is what file systems allow in a name
-        name = self.dest.rpartition("/")[2].encode(errors="surrogateescape")[:180].decode(errors="ignore")
-        return f"{self.parent.rstrip('/')}/.{name}.{self.operation}.part"
+        return f"{self.parent.rstrip('/')}/{self.hidden}.{self.operation}.part"
 
     def attributes(self) -> str:
         """Return the commands that give the temporary the attributes that were asked for."""
@@ -318,25 +341,45 @@ class Sink:
         return lines
 
 
-def sink_script(nonce: str, sink: Sink, checksum: bool, dry: bool) -> str:
+@dataclass(frozen=True)
+class SinkScript:
+    """How a sink is run."""
+
+    checksum: bool = True
+    """Whether to report the SHA-256 of what was written."""
+    dry: bool = False
+    """Whether it will never be told to go, and must not make anything while it checks."""
+    state: bool = False
+    """Whether to note what the destination holds before."""
+    space: bool = False
+    """Whether to note how much room there is."""
+
+
+def sink_script(nonce: str, sink: Sink, how: SinkScript) -> str:
     """Return the script of a stage that writes its input to a temporary and reports size and SHA-256.
 
-    ``dry``: it will never be told to go, and must not make anything while it checks.
+    It notes the temporaries of other runs (``left``), the last line of df (``space``) and what the destination holds
+    (``old``: size, time of change, SHA-256). The temporaries that are named when it is told to go it removes.
     """
     parent = "the home directory" if sink.parent == "." else sink.parent
-    parents = _PARENTS_CHECKED if dry else _PARENTS_MADE
+    parents = _PARENTS_CHECKED if how.dry else _PARENTS_MADE
     checks = _SINK_CHECKS.format(
         dest=path_word(sink.dest),
         parent=path_word(sink.parent),
         temporary=path_word(sink.temporary),
+        hidden=quote(sink.hidden),
         parents=parents if sink.create_parents else "",
         is_directory=quote(f"the destination {sink.dest} is a directory; name a file in it"),
         no_parent=quote(f"the directory {parent} does not exist; make it first, or set 'create_parents'"),
         not_writable=quote(f"the directory {parent} is not writable for this user"),
     )
-    if checksum:
+    if how.checksum:
         checks += _HASH_CHECK.format(message=quote("neither sha256sum nor openssl was found; set checksum to none"))
-    body = _SINK.format(hash=_HASH if checksum else _NO_HASH, uncounted=UNCOUNTED)
+    if how.space:
+        checks += _SINK_SPACE
+    if how.state:
+        checks += _SINK_STATE.format(hash=_HASH_OF.format(file='"$d"') if how.checksum else _NO_HASH)
+    body = _SINK.format(hash=_HASH_OF.format(file='"$t"') if how.checksum else _NO_HASH, uncounted=UNCOUNTED)
     return _head(nonce) + checks + _READY + body
 
 
@@ -349,6 +392,11 @@ def commit_script(sink: Sink, size: int) -> str:
         size=size,
         attributes=sink.attributes(),
     )
+
+
+def exists_script(path: str) -> str:
+    """Return the command that ends with status 0 if something is at the path, 1 if not."""
+    return f"[ -e {path_word(path)} ]"
 
 
 def abort_script(nonce: str, sink: Sink | None) -> str:

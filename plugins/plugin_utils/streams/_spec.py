@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 CONTEXT_PARAMETERS = ("context", "become", "become_user")
-_COMMAND_ONLY = ("environment", "chdir", "ok_codes")
+_COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
 _SINK_ONLY = ("mode", "owner", "group", "create_parents")
 _KEYS = ("name", "input", *CONTEXT_PARAMETERS, "command", "argv", "src", "dest", *_COMMAND_ONLY, *_SINK_ONLY)
 _MODE = re.compile(r"[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*")
@@ -64,6 +64,10 @@ class Step:
     owner: str | None = None
     group: str | None = None
     create_parents: bool = False
+    bare: bool = False
+    """Whether the program is run without a shell, and believed by its transport's exit status alone."""
+    repeatable: bool = False
+    """Whether running it twice does no harm."""
     environment: Mapping[str, str] = field(default_factory=dict)
     chdir: str | None = None
     become: bool | None = None
@@ -97,6 +101,21 @@ def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
             raise SpecError(f"step '{step.name}': the name is used twice; give each step a name of its own")
         steps.append(_with_input(step, steps))
     return tuple(steps)
+
+
+def check_repeatable(steps: Sequence[Step]) -> None:
+    """Raise SpecError unless the steps may be run again: nothing is repeated that was not said to be harmless.
+
+    A filter in the middle may; what a first command reads and what a last command does is only known to the user.
+    """
+    inputs = {step.input for step in steps}
+    for step in steps:
+        ends = step.input is None or step.name not in inputs
+        if step.kind is StepKind.COMMAND and ends and not step.repeatable:
+            raise SpecError(
+                f"step '{step.name}': 'retries' would run its command again; say 'repeatable: true' on the step "
+                "if that does no harm"
+            )
 
 
 def _with_input(step: Step, before: Sequence[Step]) -> Step:
@@ -153,12 +172,28 @@ def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
         owner=_text(name, values, "owner"),
         group=_text(name, values, "group"),
         create_parents=_flag(name, values, "create_parents") or False,
+        bare=_bare(name, values),
+        repeatable=kind is StepKind.SOURCE or _flag(name, values, "repeatable") or False,
         environment=_environment(name, values),
         chdir=_text(name, values, "chdir"),
         become=_flag(name, values, "become"),
         become_user=_text(name, values, "become_user"),
         ok_codes=_ok_codes(name, values),
     )
+
+
+def _bare(name: str, values: Mapping[str, Any]) -> bool:
+    proof = values.get("proof", "marker")
+    if proof not in ("marker", "transport"):
+        raise SpecError(f"step '{name}': 'proof' is 'marker' or 'transport', not '{proof}'")
+    if proof == "marker":
+        return False
+    if "argv" not in values:
+        raise SpecError(f"step '{name}': 'proof: transport' is for steps with 'argv': there is no shell to run others")
+    for key in ("environment", "chdir", "become", "become_user"):
+        if values.get(key):
+            raise SpecError(f"step '{name}': '{key}' needs a shell in the context, and 'proof: transport' uses none")
+    return True
 
 
 def _mode(name: str, values: Mapping[str, Any]) -> str | None:

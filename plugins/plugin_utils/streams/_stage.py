@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from .._linux import bytes_in_pipe, make_pipe, open_process
@@ -25,6 +26,9 @@ STDERR_LIMIT = 16384
 
 MARK_GRACE = 2.0
 """Seconds a transport may take to end after the mark: something a command left running holds it open."""
+
+_THROTTLE_SECONDS = 0.02
+"""How often a stream that reached its limit looks again."""
 
 _REFUSALS = {_shell.NOT_READ: "the shell was given only a part of its script"}
 
@@ -67,6 +71,8 @@ class Stage:
         """Whether every reader of this stage's output closed it."""
         self.waits = Wait.DATA
         """What moving this stage's output waits for."""
+        self.notes: dict[str, list[str]] = {}
+        """What the stage noticed while it checked, by what it is."""
         self.ready_after: float | None = None
         """Seconds from the start to the readiness of the command."""
         self.stdin: int | None = None
@@ -85,18 +91,24 @@ class Stage:
         self._marked_at: float | None = None
         self._started = 0.0
         self._drained = False
+        self._timed = False
         self._full: set[int] = set()  # targets that are watched for space
 
     # -- starting ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the process; raise ContextError if the program that reaches the context is not there."""
+        self._run(lambda: self.context.launch(_shell.bootstrap(self.nonce)))
+        if self._launch is not None and self._launch.dialog is None:
+            self._send_preamble()
+
+    def _run(self, launch: Callable[[], Launch]) -> None:
         self._started = time.monotonic()
         stdin, self.stdin = make_pipe()
         self._stdout_fd, stdout = make_pipe()
         self._stderr_fd, stderr = os.pipe2(os.O_CLOEXEC)
         try:
-            self._launch = self.context.launch(_shell.bootstrap(self.nonce))
+            self._launch = launch()
             self._process = self._spawn(self._launch, stdin, stdout, stderr)
         finally:
             for fd in (stdin, stdout, stderr):
@@ -108,8 +120,6 @@ class Stage:
         self._pid_fd = open_process(self._process.pid)
         self._loop.watch(self._stderr_fd, READ, self._on_stderr)
         self._loop.watch(self._pid_fd, READ, self._on_exit)
-        if self._launch.dialog is None:
-            self._send_preamble()
 
     def _spawn(self, launch: Launch, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         try:
@@ -182,6 +192,8 @@ class Stage:
         if match[3] is not None:
             self._preface = self._preface[: match.start()]
             raise StageRefused(self, match[3].decode(errors="replace"))
+        for note in re.finditer(rf"{self.nonce} note (\S+) ([^\n]*)\n".encode(), self._preface):
+            self.notes.setdefault(note[1].decode(), []).append(note[2].decode(errors="replace"))
         self._stderr = self._preface[match.end() :]
         self._preface = self._preface[: match.start()]
         self.phase = Phase.READY
@@ -216,19 +228,23 @@ class Stage:
         assert self._stdout_fd is not None, "the stage was not started"
         return self._stdout_fd
 
-    def release(self, pump: Pump) -> None:
-        """Let the command run, and move what it prints with ``pump``."""
+    def release(self, pump: Pump, arguments: Sequence[str] = ()) -> None:
+        """Let the command run, with arguments for its script, and move what it prints with ``pump``."""
         self.pump = pump
         self.phase = Phase.RUNNING
-        self._send(_shell.GO)
-        self._wait_for(Wait.DATA)
+        self._send(_shell.go(arguments))
+        self._on_pump()
 
     def _on_pump(self) -> int:
-        if self.pump is None:
-            return 0
+        if self.pump is None or self._stdout_fd is None:
+            return 0  # killed since
         before = self.pump.moved
         self._wait_for(self.pump.step())
         return self.pump.moved - before
+
+    def _on_time(self) -> int:
+        self._timed = False
+        return self._on_pump()
 
     def _wait_for(self, wait: Wait) -> None:
         """Watch what the pump needs to go on."""
@@ -246,6 +262,9 @@ class Stage:
                 self._marked_at = time.monotonic()
         else:
             self._loop.unwatch(self.stdout)
+        if wait is Wait.TIME and not self._timed:
+            self._timed = True
+            self._loop.later(_THROTTLE_SECONDS, self._on_time)
         self.refused = self.refused or wait is Wait.REFUSED
         # Once the process is gone, nothing that counts is still to come: what is left in the pipe is all.
         self._drained = wait in (Wait.END, Wait.REFUSED) or (wait is Wait.DATA and self.status is not None)
@@ -327,3 +346,35 @@ class Stage:
                 self._loop.unwatch(fd)
                 os.close(fd)
                 setattr(self, name, None)
+
+
+class BareStage(Stage):
+    """A program run without a shell: it cannot speak for itself, so its transport's word is all there is.
+
+    It is started when the stages are, so that its input is there to be written to; it cannot be told to wait.
+    """
+
+    def __init__(self, name: str, context: Context, argv: Sequence[str], nonce: str, loop: Loop) -> None:
+        super().__init__(name, context, "", nonce, loop)
+        self._argv = argv
+
+    def start(self) -> None:
+        self._run(lambda: self.context.launch_argv(self._argv))
+        self.phase = Phase.READY
+        self.ready_after = time.monotonic() - self._started
+
+    def release(self, pump: Pump, arguments: Sequence[str] = ()) -> None:
+        """Move what the program prints; it runs already, and there is nobody to take arguments."""
+        del arguments
+        self.pump = pump
+        self.phase = Phase.RUNNING
+        self._on_pump()
+
+    def _explain_exit(self) -> None:
+        """Leave it to the exit status: a program may end before it is its turn."""
+
+    @property
+    def mark(self) -> Mark | None:
+        if self.status is None or self.pump is None:
+            return None
+        return Mark(self.status if self.status >= 0 else 128 - self.status, None, closed_early=False)
