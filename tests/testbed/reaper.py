@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import select
 import shutil
@@ -133,9 +134,40 @@ def _run_command(entry: dict[str, Any]) -> None:
         raise ReaperError(f"{argv} ended with {done.returncode}: {done.stdout.decode(errors='replace').strip()}")
 
 
+def mount_points(directory: Path) -> list[Path]:
+    """Return the mount points below ``directory``, in the order in which they were mounted."""
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        # proc(5): blanks, tabs, newlines and backslashes are written as three octal digits
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])
+        if point.startswith(f"{directory}/"):
+            points.append(Path(point))
+    return points
+
+
 def _remove_tree(entry: dict[str, Any]) -> None:
+    path = Path(entry["path"])
+    _refuse_mounts(path)
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(entry["path"])
+        shutil.rmtree(path)
+
+
+def _refuse_mounts(directory: Path) -> None:
+    """Raise if something is mounted below a directory: its files belong to somebody else."""
+    mounted = mount_points(directory)
+    if mounted:
+        raise ReaperError(f"not removed, because there are mounts in it: {', '.join(map(str, mounted))}")
+
+
+def _remove_workdir(workdir: Path) -> None:
+    """Remove a work directory; the journal and the lock go last, so that a failure can be made good later."""
+    _refuse_mounts(workdir)
+    for path in workdir.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in (JOURNAL, LOCK):
+            path.unlink()
+    shutil.rmtree(workdir)
 
 
 _ACTIONS = {"process": _end_process, "command": _run_command, "tree": _remove_tree}
@@ -173,8 +205,8 @@ def _run_journal(workdir: Path) -> bool:
                 log.write(f"{entry}: {exc}\n")
     if not failures:
         try:
-            shutil.rmtree(workdir)
-        except OSError as exc:
+            _remove_workdir(workdir)
+        except (OSError, ReaperError, shutil.Error) as exc:
             failures += 1
             (workdir / LOG).write_text(f"removing the work directory: {exc}\n", encoding="utf-8")
     return not failures

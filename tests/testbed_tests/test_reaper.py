@@ -154,6 +154,23 @@ def test_a_failed_clean_up_is_reported_and_keeps_the_evidence(tmp_path: Path) ->
     assert (reaper.workdir / JOURNAL).exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_nothing_is_removed_through_a_mount(tmp_path: Path) -> None:
+    reaper, treasure = Reaper(tmp_path / "base" / "run"), tmp_path / "treasure"
+    treasure.mkdir()
+    (treasure / "file").touch()
+    (reaper.workdir / "mounted here").mkdir()
+    subprocess.run(["mount", "--bind", treasure, reaper.workdir / "mounted here"], check=True)
+    try:
+        with pytest.raises(ReaperError, match=r"there are mounts in it: .*mounted here"):
+            reaper.close()
+    finally:
+        subprocess.run(["umount", reaper.workdir / "mounted here"], check=True)
+    assert (treasure / "file").exists()
+    assert recover(tmp_path / "base") == [reaper.workdir]
+    assert not reaper.workdir.exists()
+
+
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 1; done"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:

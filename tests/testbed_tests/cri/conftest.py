@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from testbed.kube.cri import CriBackend, available
 
+IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
 
 @pytest.fixture(scope="session")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CriBackend]:
+def ip_forwarding() -> str:
+    """Whether this machine forwarded packets before any pod was there."""
+    return IP_FORWARD.read_text()
+
+
+@pytest.fixture(scope="session")
+def backend(tmp_path_factory: pytest.TempPathFactory, ip_forwarding: str) -> Iterator[CriBackend]:
     """A running CriBackend, or a skip that says why there can be none."""
+    assert ip_forwarding == IP_FORWARD.read_text()
     reason = available()
     if reason is not None:
         pytest.skip(f"node tier: {reason}")

@@ -66,7 +66,8 @@ def traces(name: str) -> list[str]:
     found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if name in line]
     links = json.loads(subprocess.run(["ip", "-j", "link", "show"], capture_output=True, check=True).stdout)
     found += [f"link {link['ifname']}" for link in links if name in link["ifname"] + link.get("master", "")]
-    found += [str(path) for path in (*CGROUPS.glob(f"*{name}*"), *CGROUPS.glob(f"*/*{name}*"))]
+    groups = [*CGROUPS.glob(f"*{name}*"), *CGROUPS.glob(f"*/*{name}*")]
+    found += [str(path) for group in groups for path in (group, *group.glob("**/"))]
     found += [str(path) for path in Path("/var/lib/cni").glob(f"**/*{name}*")]
     found += [str(path) for path in base_directory().glob(f"*{name}*")]
     return found

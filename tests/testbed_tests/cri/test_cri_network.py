@@ -86,8 +86,6 @@ def test_an_extra_nic_has_the_name_and_the_address_asked_for(backend: CriBackend
         backend.add_nic(uid, "nic1", MAC)
 
 
-def test_ip_forwarding_of_this_machine_is_left_alone(start_pod: StartPod) -> None:
-    setting = Path("/proc/sys/net/ipv4/ip_forward")
-    before = setting.read_text()
+def test_ip_forwarding_of_this_machine_is_left_alone(start_pod: StartPod, ip_forwarding: str) -> None:
     start_pod()
-    assert setting.read_text() == before
+    assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == ip_forwarding

@@ -14,14 +14,13 @@ import contextlib
 import errno
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbed.reaper import end_processes, process_ids
+from testbed.reaper import end_processes, mount_points, process_ids
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _PROGRAMS = frozenset({"containerd", "containerd-shim-runc-v2", "runc", "ctr"})
@@ -94,17 +93,6 @@ def remove_cgroups(name: str, deadline_seconds: float = 10.0) -> None:
                 if exc.errno != errno.EBUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
-
-
-def mount_points(directory: Path) -> list[Path]:
-    """Return the mount points below ``directory``, in the order in which they were mounted."""
-    points = []
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-        # proc(5): blanks, tabs, newlines and backslashes are written as three octal digits
-        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])
-        if point.startswith(f"{directory}/"):
-            points.append(Path(point))
-    return points
 
 
 def unmount_below(directory: Path) -> None:
