@@ -26,6 +26,7 @@ from testbed.processes import (
     children_of,
     command_of,
     marked,
+    naming,
 )
 from testbed.reaper import LOCK, base_directory
 from testbed.run import Run
@@ -74,7 +75,10 @@ def _lives(token: str) -> bool:
 def _processes(run: Run | None, patience: float) -> list[str]:
     # a pytest in a pytest carries the outer run's mark and is not a leak of it
     spared = {os.getpid(), *ancestors_of(os.getpid())}
-    pids = {*children_of(os.getpid()), *(marked(RUN_VARIABLE, run.id) if run else [])} - spared
+    pids = set(children_of(os.getpid()))
+    if run is not None:
+        pids |= {*marked(RUN_VARIABLE, run.id), *naming(f"{run.directory}{os.sep}")}
+    pids -= spared
     # the run's own reaper ends with it, which is later
     pids = {pid for pid in pids if run is None or str(run.reaper_directory) not in command_of(pid)}
     return [f"process {pid}: {command_of(pid) or '(no command line)'}" for pid in await_exit(sorted(pids), patience)]
@@ -87,8 +91,10 @@ def _mounts() -> Iterator[str]:
 
 def _links() -> Iterator[str]:
     for path in Path("/sys/class/net").iterdir():
-        master = path / "master"
-        yield f"interface {path.name}" + (f" of {master.readlink().name}" if master.is_symlink() else "")
+        of = ""
+        with contextlib.suppress(OSError):  # it has no master, or is gone by now
+            of = f" of {(path / 'master').readlink().name}"
+        yield f"interface {path.name}{of}"
     if Path("/run/netns").is_dir():
         yield from (f"network namespace {path.name}" for path in Path("/run/netns").iterdir())
 

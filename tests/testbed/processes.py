@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 RUN_VARIABLE = "MANIFOLD_TESTBED"
@@ -111,14 +112,32 @@ def send_signal(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def naming(text: str) -> list[int]:
+    """Return the pids whose command line holds a text, without this process.
+
+    A server that sets its title (sshd) overwrites its environment with it: then the mark is lost, while
+    the title still names the configuration file.
+    """
+    return [pid for pid in all_pids() if pid != os.getpid() and text in command_of(pid)]
+
+
 def kill_marked(variable: str, value: str, timeout: float = 10) -> None:
     """Kill every process with the mark, those started meanwhile too; raise StillRunningError if one stays.
 
     Spared are the ancestors of this process and reapers, which have cleaning of their own to do.
     """
+    _kill(lambda: marked(variable, value), timeout)
+
+
+def kill_naming(text: str, timeout: float = 10) -> None:
+    """The same for every process whose command line holds a text."""
+    _kill(lambda: naming(text), timeout)
+
+
+def _kill(find: Callable[[], list[int]], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     spared = set(ancestors_of(os.getpid()))
-    while pids := [pid for pid in marked(variable, value) if pid not in spared and not _is_reaper(pid)]:
+    while pids := [pid for pid in find() if pid not in spared and not _is_reaper(pid)]:
         send_signal(pids, signal.SIGKILL)
         await_exit(pids, max(0.0, deadline - time.monotonic()))
         if time.monotonic() > deadline:

@@ -39,6 +39,7 @@ class Run:
         self._numbers = itertools.count(1)
         self._outer = os.environ.get(RUN_VARIABLE)
         self.owe("testbed.processes", "kill_marked", RUN_VARIABLE, self.id)
+        self.owe("testbed.processes", "kill_naming", f"{self.directory}{os.sep}")
 
     def __enter__(self) -> Run:
         os.environ[RUN_VARIABLE] = self.id  # inherited by every process that is started from here

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,29 +18,35 @@ import pytest
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory, LeftBehindError
 from testbed.pods import PodHost
-from testbed.processes import await_exit
+from testbed.processes import RUN_VARIABLE, await_exit, children_of, command_of, marked
 
 TESTS = Path(__file__).resolve().parents[1]
 HEAD = "import os, pathlib, subprocess, pytest\nfrom testbed.processes import kill_marked, RUN_VARIABLE\n"
 
 
-def pytest_in(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
-    """Run a test file in a pytest of its own; return its exit status and output."""
+def start_pytest(folder: Path, text: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a pytest of its own with a test file."""
     (folder / "test_inner.py").write_text(HEAD + text)
-    done = subprocess.run(
+    return subprocess.Popen(
         [
             *(sys.executable, "-m", "pytest", "-p", "testbed.fixtures", "-p", "no:cacheprovider", "-q"),
             *("-o", f"pythonpath={TESTS}", "--rootdir", str(folder), *arguments, str(folder)),
         ],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
-        check=False,
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(TESTS)},
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(TESTS)},
+        start_new_session=True,
     )
-    return done.returncode, done.stdout + done.stderr
+
+
+def pytest_in(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
+    """Run a test file in a pytest of its own; return its exit status and output."""
+    with start_pytest(folder, text, *arguments) as running:
+        output, _ = running.communicate(timeout=120)
+    return running.returncode, output
 
 
 def test_a_process_that_is_left_fails_the_run_and_is_ended(tmp_path: Path) -> None:
@@ -60,6 +69,35 @@ def test_a_clean_run_passes(tmp_path: Path) -> None:
     rc, output = pytest_in(tmp_path, "def test_clean(testbed_run):\n    subprocess.run(['true'], check=True)\n")
     assert rc == 0, output
     assert "LEFT BEHIND" not in output
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_interrupted_or_killed_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    os.mkfifo(tmp_path / "ready")
+    text = f"""
+import threading
+@pytest.mark.node
+def test_waits(ssh_host, node, testbed_run):
+    host = ssh_host("alpha", account=True)
+    host.run("setsid sleep 1000 > /dev/null 2>&1 < /dev/null &")
+    node("node1").add_nic("eth0", "fa:16:3e:00:00:01")
+    pathlib.Path({str(tmp_path / "ready")!r}).write_text(f"{{host.user}} {{testbed_run.directory}} {{testbed_run.id}}")
+    threading.Event().wait()
+"""
+    with start_pytest(tmp_path, text) as running:
+        user, directory, run_id = (tmp_path / "ready").read_text().split()
+        assert Path(directory).is_dir()
+        started = {*children_of(running.pid), *marked(RUN_VARIABLE, run_id)}
+        assert any(command_of(pid) == "sleep 1000" for pid in started)
+        running.send_signal(number)
+        assert [
+            command_of(pid) for pid in await_exit(sorted(started), 20)
+        ] == []  # among them the reaper, which ends last
+        running.communicate(timeout=30)
+    assert not Path(directory).exists()
+    with pytest.raises(KeyError):
+        pwd.getpwnam(user)
 
 
 @pytest.mark.parametrize(("tier", "ran"), [("unit", "1 passed, 2 deselected"), ("embedded", "1 passed, 2 deselected")])

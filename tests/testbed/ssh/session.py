@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
 import signal
 import struct
 import subprocess
@@ -66,7 +65,6 @@ class ExecSession:
         self._terminal = terminal
         self._on_end = on_end
         self._master: int | None = None
-        self._hang_up = os.eventfd(0, os.EFD_CLOEXEC)
 
     def start(self) -> None:
         """Start the process and its threads; return at once."""
@@ -85,12 +83,11 @@ class ExecSession:
                 self.channel.sendall_stderr(f"cannot start a process: {exc}\n".encode())
                 self.channel.send_exit_status(255)
             self.channel.close()
-            os.close(self._hang_up)
             self._on_end(self)
             return
         threading.Thread(target=self._pump_in, args=(stdin,), name="ssh-stdin", daemon=True).start()
-        watch = threading.Thread(target=self._await_close, args=(process,), name="ssh-close", daemon=True)
-        watch.start()
+        if self._terminal is not None:
+            threading.Thread(target=self._hang_up, args=(process,), name="ssh-hang-up", daemon=True).start()
         pumps = [
             threading.Thread(target=self._pump_out, args=(fd, send), name="ssh-output", daemon=True)
             for fd, send in outputs
@@ -103,15 +100,12 @@ class ExecSession:
             pump.join()
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             self.channel.close()
-        watch.join()
-        os.close(self._hang_up)
         self._on_end(self)
 
-    def _await_close(self, process: subprocess.Popen[bytes]) -> None:
-        """When the channel closes, from whichever side, let go of the process's output."""
+    def _hang_up(self, process: subprocess.Popen[bytes]) -> None:
+        """When the channel closes before the process has ended, do what closing a terminal does."""
         self.channel.status_event.wait()  # on a server's channel only its end sets this
-        os.eventfd_write(self._hang_up, 1)
-        if self._terminal is not None and process.poll() is None:
+        if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGHUP)
 
@@ -171,29 +165,18 @@ class ExecSession:
             if self._master is not None and not self.channel.closed:
                 os.write(fd, b"\x04")  # a terminal knows no other end of input; the lost one gets a SIGHUP
         except OSError:
-            self._refuse_input()
+            # the process reads no more: the client is told, as OpenSSH tells it, and stops sending
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                self._request("eow@openssh.com")
         finally:
             self._master = None
             os.close(fd)
 
-    def _refuse_input(self) -> None:
-        """Tell the client that the process reads no more, and throw away what is still under way."""
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            self._request("eow@openssh.com")
-            while self.channel.recv(CHUNK):
-                pass
-
     def _pump_out(self, fd: int, send: Callable[[bytes], None]) -> None:
         """Move the process's bytes to the client until either ends; a lost client breaks the pipe."""
-        poller = select.poll()
-        poller.register(fd, select.POLLIN)
-        poller.register(self._hang_up, select.POLLIN)
         try:
-            while all(ready != self._hang_up for ready, _event in poller.poll()):
-                # a terminal whose last user has gone reads as EIO, not as end of file
-                data = os.read(fd, CHUNK)
-                if not data:
-                    break
+            # a terminal whose last user has gone reads as EIO, not as end of file
+            while data := os.read(fd, CHUNK):
                 send(data)
         except (OSError, EOFError, paramiko.SSHException):
             pass

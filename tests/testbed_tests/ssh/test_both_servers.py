@@ -71,6 +71,15 @@ def test_a_command_that_reads_nothing_ends_although_much_is_sent(host: SshHost) 
     assert host.run("exit 3", stdin=bytes(20_000_000)).returncode == 3
 
 
+def test_a_lost_client_hangs_up_its_terminal(host: SshHost) -> None:
+    os.mkfifo(host.data / "hung-up")
+    trap = f"trap 'echo hung-up > {host.data}/hung-up; exit' HUP"
+    client = begun(host, f"{trap}; while :; do sleep 0.1; done", options=("-tt",))
+    client.kill()
+    assert (host.data / "hung-up").read_text() == "hung-up\n"
+    client.communicate()
+
+
 def test_a_command_killed_by_a_signal_is_not_a_success(host: SshHost) -> None:
     assert host.run("kill -9 $$").returncode == 255
 
@@ -206,6 +215,16 @@ def test_kill_sessions_cuts_what_runs_and_goes_on_listening(host: SshHost) -> No
     client.communicate(timeout=30)
     assert client.returncode == 255
     assert host.run("echo again").stdout == b"again\n"
+
+
+def test_kill_sessions_ends_a_master_without_sessions(host: SshHost, tmp_path: Path) -> None:
+    control = ["-o", f"ControlPath={tmp_path}/c", "-N", "-o", "ControlMaster=yes"]
+    with subprocess.Popen(host.ssh_argv(*control, "-v"), stderr=subprocess.PIPE, text=True) as master:
+        assert master.stderr is not None
+        assert any("Entering interactive session" in line for line in master.stderr)
+        host.server.kill_sessions()
+        master.communicate(timeout=30)
+    assert master.returncode == 255
 
 
 def test_close_leaves_no_process_behind(host: SshHost) -> None:

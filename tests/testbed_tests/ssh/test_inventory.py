@@ -13,7 +13,9 @@ import pytest
 
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory
+from testbed.processes import await_exit, naming
 from testbed.ssh.host import SshHost
+from testbed.ssh.masters import sockets_in
 
 pytestmark = pytest.mark.parametrize("tier", ON_BOTH_TIERS)
 Hosts = Callable[..., SshHost]
@@ -45,6 +47,17 @@ def test_a_playbook_reaches_its_host_and_its_results_come_back(ssh_host: Hosts, 
     assert result.task("Say where we are").result["stdout"] == str(host.data)
     assert result.task("Copy a file", "alpha").changed
     assert (host.data / "note").read_text() == "from a variable"
+
+
+def test_closing_the_inventory_closes_the_masters_that_ansible_keeps(ssh_host: Hosts, inventory: Inventories) -> None:
+    made = inventory(ssh_host("alpha"))
+    made.run_playbook("[{hosts: alpha, gather_facts: false, tasks: [{ansible.builtin.raw: 'true'}]}]").check()
+    [master] = sockets_in(made.control_path_directory)
+    pids = naming(str(master))
+    assert pids
+    made.close()
+    assert await_exit(pids, 0.01) == []
+    assert sockets_in(made.directory) == []
 
 
 def test_a_failed_task_is_reported_with_its_result(ssh_host: Hosts, inventory: Inventories) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pwd
+import shlex
 import subprocess
 from collections.abc import Callable
 
@@ -41,6 +42,7 @@ def test_a_password_opens_the_door_and_a_wrong_one_does_not(ssh_host: Hosts) -> 
 
 def test_ansible_logs_in_and_becomes_root_by_password(ssh_host: Hosts, inventory: Callable[..., Inventory]) -> None:
     host = ssh_host("alpha", password=PASSWORD, sudo=Sudo.PASSWORD)
+    assert sshpass(host, PASSWORD, "sudo -n id -un").returncode != 0
     result = inventory(host, variables={"alpha": {"ansible_become_password": host.become_password}}).run_playbook(
         """
         - hosts: alpha
@@ -58,7 +60,10 @@ def test_sudo_needs_no_password_where_the_rule_says_so(ssh_host: Hosts) -> None:
 
 
 def test_sudo_is_refused_without_a_rule(ssh_host: Hosts) -> None:
-    assert ssh_host("alpha", account=True).run("sudo -n true").returncode != 0
+    host = ssh_host("alpha", password=PASSWORD)
+    done = sshpass(host, PASSWORD, f"echo {shlex.quote(PASSWORD)} | sudo -S id -un")
+    assert done.returncode != 0
+    assert b"not in the sudoers file" in done.stderr
 
 
 def test_a_session_above_the_limit_is_refused(ssh_host: Hosts) -> None:
