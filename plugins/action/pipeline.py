@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.common.text.formatters import human_to_bytes
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._signals import raising
 from ..plugin_utils.contexts._ansible import ContextResolver
 from ..plugin_utils.streams._pipeline import Options, run_pipeline
-from ..plugin_utils.streams._spec import SpecError, check_repeatable, parse_steps
+from ..plugin_utils.streams._spec import SpecError, check_repeatable, parse_size, parse_steps
 
 ARGUMENTS: dict[str, Any] = {
     "steps": {"type": "list", "elements": "dict", "required": True},
@@ -44,8 +43,10 @@ class ActionModule(ActionBase):
             if arguments["retries"]:
                 check_repeatable(steps)
             options = self._options(arguments)
-        except (SpecError, ValueError) as exc:
+        except SpecError as exc:
             return {**result, "failed": True, "msg": str(exc)}
+        except ValueError as exc:
+            return {**result, "failed": True, "msg": f"bwlimit: {exc}"}
         with raising():
             outcome = run_pipeline(steps, ContextResolver(self, task_vars or {}).resolve, options)
         return {**result, **outcome.as_task_result()}
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):
             stall_timeout=arguments["stall_timeout"],
             connect_timeout=arguments["connect_timeout"],
             stdout_limit=arguments["stdout_limit"],
-            rate_limit=human_to_bytes(limit) if limit else None,
+            rate_limit=parse_size(limit) if limit else None,
             diff=bool(self._task.diff),
             creates=arguments["creates"],
             retries=arguments["retries"],

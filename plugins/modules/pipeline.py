@@ -69,6 +69,11 @@ options:
           - The name of the step to read from. It must stand before this one, and it is the step right before if
             it is not given. Several steps may read from one.
         type: str
+      buffer:
+        description:
+          - How much of its input may wait for the step in memory, such as V(64M), so that a step that is slow at times
+            does not stop the one before it.
+        type: str
       dest:
         description:
           - A file to write what is read. It keeps the mode, and if possible the owner, of a file it replaces.

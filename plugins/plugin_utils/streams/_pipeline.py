@@ -26,7 +26,7 @@ from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
 from ._marker import MARK_LENGTH
 from ._part import Part, Proof, StepFailed, make_part
-from ._pump import CapturePump, CopyPump, Pump, SplicePump
+from ._pump import CHUNK, CapturePump, CopyPump, Pump, SplicePump
 from ._result import PipelineResult
 from ._space import free_bytes
 from ._spec import Step
@@ -279,8 +279,9 @@ class _Run:
             return pump
         targets = [reader.stage.stdin for reader in readers if reader.stage.stdin is not None]
         checksum = self.options.checksum and any(reader.is_sink for reader in readers)
-        if checksum or len(targets) > 1:
-            return CopyPump(source, targets, checksum, hold, throttle)
+        buffer = max((reader.step.buffer or 0 for reader in readers), default=0)
+        if checksum or buffer or len(targets) > 1:
+            return CopyPump(source, targets, checksum, hold, throttle, max(buffer, 2 * CHUNK))
         return SplicePump(source, targets[0], hold, throttle)
 
     def _move(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import mmap
 import os
 from collections.abc import Sequence
 from enum import Enum
@@ -24,6 +25,10 @@ from ._throttle import Throttle
 
 CHUNK = 1 << 20
 """The most that is moved at once, in bytes."""
+
+
+_TURNS = 16
+"""How often a pump may go round before it lets others have their turn."""
 
 
 class Hash(Protocol):
@@ -43,6 +48,8 @@ class Wait(Enum):
     """A target takes nothing more."""
     TIME = "time"
     """Its limit does not let anything through yet."""
+    MORE = "more"
+    """Nothing: it stopped to let others have their turn."""
     END = "end"
     """Nothing: the source ended."""
     REFUSED = "refused"
@@ -52,15 +59,20 @@ class Wait(Enum):
 class Pump(abc.ABC):
     """Drives one stream from a non-blocking source pipe; ``moved`` counts the data bytes that were passed on.
 
-    ``hold`` is how many bytes are kept back in ``tail``: the length of a mark, or 0 for a stage that sends none.
+    ``hold`` is how many bytes are kept back: the length of a mark, or 0 for a stage that sends none.
     """
 
     def __init__(self, source: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
         self.source = source
         self.hold = hold
         self.moved = 0
-        self.tail = b""
+        self._tail = b""
         self._throttle = throttle
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes seen, kept back because they may be the mark."""
+        return self._tail
 
     def _allowed(self) -> int:
         """Return how many bytes may be taken from the source now."""
@@ -77,8 +89,8 @@ class Pump(abc.ABC):
 
     @property
     def blocked(self) -> tuple[int, ...]:
-        """The descriptors that take nothing more for now, when the pump waits for space."""
-        return self.targets
+        """The targets that there is something for and that take nothing more now."""
+        return ()
 
     def drop(self, fd: int) -> None:  # noqa: B027 -- a pump of one target has nothing to go on with
         """Write no more to the target ``fd``."""
@@ -92,36 +104,7 @@ class Pump(abc.ABC):
         """Return the SHA-256 of the bytes passed on, if this pump computes it."""
 
 
-class _ReadingPump(Pump):
-    """A pump that looks at its data."""
-
-    def __init__(self, source: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
-        super().__init__(source, hold, throttle)
-        self._buffer = bytearray(MARK_LENGTH + CHUNK)
-        self._filled = 0  # bytes at the front of the buffer that are not passed on yet
-
-    def _fill(self) -> Wait | None:
-        """Read behind what is kept; return what it takes to go on, None if something was read."""
-        allowed = self._allowed()
-        if allowed <= 0:
-            return Wait.TIME
-        try:
-            count = os.readv(self.source, [memoryview(self._buffer)[self._filled : self._filled + allowed]])
-        except BlockingIOError:
-            return Wait.DATA
-        self._filled += count
-        self._spend(count)
-        return None if count else Wait.END
-
-    def _keep_from(self, start: int) -> None:
-        """Drop what lies before ``start`` and move the rest to the front."""
-        rest = self._filled - start
-        self._buffer[:rest] = self._buffer[start : self._filled]
-        self._filled = rest
-        self.tail = bytes(self._buffer[:rest])
-
-
-class CapturePump(_ReadingPump):
+class CapturePump(Pump):
     """Keeps what a last command prints, up to ``limit`` bytes; the rest is counted and dropped."""
 
     def __init__(self, source: int, limit: int, hold: int = MARK_LENGTH) -> None:
@@ -130,18 +113,19 @@ class CapturePump(_ReadingPump):
         self.limit = limit
 
     def step(self) -> Wait:
-        while True:
-            waits = self._fill()
-            if waits is not None:
-                return waits
-            ready = self._filled - self.hold
-            if ready > 0:
-                room = max(0, min(ready, self.limit - len(self.captured)))
-                self.captured += self._buffer[:room]
-                self.moved += ready
-                self._keep_from(ready)
-            else:
-                self.tail = bytes(self._buffer[: self._filled])
+        for _turn in range(_TURNS):
+            try:
+                data = os.read(self.source, 1 << 16)
+            except BlockingIOError:
+                return Wait.DATA
+            if not data:
+                return Wait.END
+            seen = self._tail + data
+            ready = max(0, len(seen) - self.hold)
+            self.captured += seen[: max(0, min(ready, self.limit - len(self.captured)))]
+            self.moved += ready
+            self._tail = seen[ready:]
+        return Wait.MORE
 
     @property
     def cut(self) -> bool:
@@ -157,14 +141,15 @@ class _Target:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.sent = 0  # bytes at the front of the buffer that went there
+        self.sent = 0  # bytes of the stream that went there
         self.open = True
 
 
-class CopyPump(_ReadingPump):
-    """Copies to one or more pipes, at the pace of the slowest, and can compute the SHA-256 of what it passed on.
+class CopyPump(Pump):
+    """Copies to one or more pipes through a buffer, and can compute the SHA-256 of what it passes on.
 
-    A target whose reader closes it is left out; the pump is refused when none is left.
+    It reads ahead of the slowest target by what the buffer holds. A target whose reader closes it is left out; the
+    pump is refused when none is left. Offsets count from the start of the stream; the buffer is a ring.
     """
 
     def __init__(
@@ -174,11 +159,17 @@ class CopyPump(_ReadingPump):
         checksum: bool,
         hold: int = MARK_LENGTH,
         throttle: Throttle | None = None,
+        capacity: int = 2 * CHUNK,
     ) -> None:
         super().__init__(source, hold, throttle)
         self._targets = [_Target(fd) for fd in targets]
         self._hash: Hash | None = hashlib.sha256() if checksum else None
-        self._ready = 0  # bytes at the front of the buffer that may go
+        self._hashed = 0
+        self._capacity = max(capacity, 2 * MARK_LENGTH)
+        # pages that are never touched cost nothing
+        self._ring = memoryview(mmap.mmap(-1, self._capacity))
+        self._read = 0
+        self._ended = False
 
     @property
     def targets(self) -> tuple[int, ...]:
@@ -188,46 +179,73 @@ class CopyPump(_ReadingPump):
     def blocked(self) -> tuple[int, ...]:
         return tuple(target.fd for target in self._targets if target.open and target.sent < self._ready)
 
+    @property
+    def _ready(self) -> int:
+        """The offset up to which bytes may go."""
+        return max(0, self._read - self.hold)
+
     def drop(self, fd: int) -> None:
         for target in self._targets:
             if target.fd == fd:
                 target.open = False
 
     def step(self) -> Wait:
-        while True:
-            if self._ready:
-                self._send()
-                if not self.targets:
-                    return Wait.REFUSED
-                if self.blocked:
-                    return Wait.SPACE
-                self._next_chunk()
-            waits = self._fill()
-            if waits is not None:
+        for _turn in range(_TURNS):
+            self._send()
+            if not self.targets:
+                return Wait.REFUSED
+            self.moved = min(target.sent for target in self._targets if target.open)
+            if self._ended:
+                return Wait.SPACE if self.blocked else Wait.END
+            room = self._capacity - (self._read - self.moved)
+            if room == 0:
+                return Wait.SPACE
+            waits = self._fill(room)
+            if waits is Wait.END:
+                self._ended = True
+            elif waits is not None:
                 return waits
-            self._ready = max(0, self._filled - self.hold)
-            if not self._ready:
-                self.tail = bytes(self._buffer[: self._filled])
-            elif self._hash is not None:
-                self._hash.update(memoryview(self._buffer)[: self._ready])
+        return Wait.MORE
+
+    def _fill(self, room: int) -> Wait | None:
+        """Read into the free part of the buffer; return what it takes to go on, None if something was read."""
+        allowed = min(room, self._allowed())
+        if allowed <= 0:
+            return Wait.TIME
+        try:
+            count = os.readv(self.source, self._slices(self._read, self._read + allowed))
+        except BlockingIOError:
+            return Wait.DATA
+        self._read += count
+        self._spend(count)
+        if self._hash is not None:
+            for part in self._slices(self._hashed, self._ready):
+                self._hash.update(part)
+        self._hashed = self._ready
+        return None if count else Wait.END
 
     def _send(self) -> None:
-        with memoryview(self._buffer) as view:
-            for target in self._targets:
-                try:
-                    while target.open and target.sent < self._ready:
-                        target.sent += os.write(target.fd, view[target.sent : self._ready])
-                except BlockingIOError:
-                    continue
-                except BrokenPipeError:
-                    target.open = False
-
-    def _next_chunk(self) -> None:
-        self.moved += self._ready
-        self._keep_from(self._ready)
-        self._ready = 0
         for target in self._targets:
-            target.sent = 0
+            try:
+                while target.open and target.sent < self._ready:
+                    target.sent += os.writev(target.fd, self._slices(target.sent, self._ready))
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                target.open = False
+
+    def _slices(self, start: int, end: int) -> list[memoryview]:
+        """Return the one or two parts of the ring that hold the stream from ``start`` to ``end``."""
+        if start == end:
+            return []
+        first, last = start % self._capacity, end % self._capacity
+        if first < last:
+            return [self._ring[first:last]]
+        return [self._ring[first:], self._ring[:last]] if last else [self._ring[first:]]
+
+    @property
+    def tail(self) -> bytes:
+        return b"".join(self._slices(self._ready, self._read))
 
     def digest(self) -> str | None:
         return self._hash.hexdigest() if self._hash is not None else None
@@ -240,29 +258,37 @@ class SplicePump(Pump):
         super().__init__(source, hold, throttle)
         self._target = target
         self._pending = b""  # bytes once held back that turned out to be data
+        self._full = False
 
     @property
     def targets(self) -> tuple[int, ...]:
         return (self._target,)
 
+    @property
+    def blocked(self) -> tuple[int, ...]:
+        return (self._target,) if self._full else ()
+
     def step(self) -> Wait:
+        self._full = False
         try:
-            while True:
+            for _turn in range(_TURNS):
                 while self._pending:
                     self._write_pending()
                 waits = self._advance()
                 if waits is not None:
                     return waits
         except BlockingIOError:
+            self._full = True
             return Wait.SPACE
         except BrokenPipeError:
             return Wait.REFUSED
+        return Wait.MORE
 
     def _advance(self) -> Wait | None:
         available = bytes_in_pipe(self.source)
         if available > self.hold:
-            if self.tail:
-                self._pending, self.tail = self.tail, b""
+            if self._tail:
+                self._pending, self._tail = self._tail, b""
                 return None
             allowed = self._allowed()
             if allowed <= 0:
@@ -277,9 +303,9 @@ class SplicePump(Pump):
             return Wait.DATA
         if not data:
             return Wait.END
-        kept = self.tail + data
+        kept = self._tail + data
         cut = max(0, len(kept) - self.hold)
-        self._pending, self.tail = kept[:cut], kept[cut:]
+        self._pending, self._tail = kept[:cut], kept[cut:]
         return None
 
     def _write_pending(self) -> None:

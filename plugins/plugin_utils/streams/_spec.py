@@ -15,8 +15,9 @@ from typing import Any
 CONTEXT_PARAMETERS = ("context", "become", "become_user")
 _COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
 _SINK_ONLY = ("mode", "owner", "group", "create_parents")
-_KEYS = ("name", "input", *CONTEXT_PARAMETERS, "command", "argv", "src", "dest", *_COMMAND_ONLY, *_SINK_ONLY)
+_KEYS = ("name", "input", "buffer", *CONTEXT_PARAMETERS, "command", "argv", "src", "dest", *_COMMAND_ONLY, *_SINK_ONLY)
 _MODE = re.compile(r"[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+@%:,-]+")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHELL_WORDS = frozenset(("if", "for", "while", "until", "case", "exec", "eval", "set", "export", "test", "time", "."))
@@ -60,6 +61,8 @@ class Step:
     dest: str | None = None
     input: str | None = None
     """The name of the step it reads from; None for the first."""
+    buffer: int | None = None
+    """Bytes of its input that may wait for it in memory."""
     mode: str | None = None
     owner: str | None = None
     group: str | None = None
@@ -123,8 +126,9 @@ def _with_input(step: Step, before: Sequence[Step]) -> Step:
     if not before:
         if step.kind is StepKind.SINK:
             raise SpecError(f"step '{step.name}': a sink ('dest') needs a step before it to read from")
-        if step.input is not None:
-            raise SpecError(f"step '{step.name}': the first step has no 'input'")
+        for key in ("input", "buffer"):
+            if getattr(step, key) is not None:
+                raise SpecError(f"step '{step.name}': the first step reads nothing, so '{key}' makes no sense")
         return step
     if step.kind is StepKind.SOURCE:
         raise SpecError(f"step '{step.name}': a file to read ('src') has no input; make it the first step")
@@ -168,6 +172,7 @@ def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
         src=_text(name, values, "src"),
         dest=_text(name, values, "dest"),
         input=_text(name, values, "input"),
+        buffer=_size(name, values, "buffer"),
         mode=_mode(name, values),
         owner=_text(name, values, "owner"),
         group=_text(name, values, "group"),
@@ -180,6 +185,21 @@ def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
         become_user=_text(name, values, "become_user"),
         ok_codes=_ok_codes(name, values),
     )
+
+
+def _size(name: str, values: Mapping[str, Any], key: str) -> int | None:
+    try:
+        return parse_size(str(values[key])) if key in values else None
+    except ValueError as exc:
+        raise SpecError(f"step '{name}': '{key}': {exc}") from exc
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that a text such as ``64M`` or ``1.5 GiB`` means (powers of 1024); raise ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(f"'{text}' is no size; write it like 64M or 1G")
+    return int(float(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()))
 
 
 def _bare(name: str, values: Mapping[str, Any]) -> bool:

@@ -250,13 +250,13 @@ class Stage:
         """Watch what the pump needs to go on."""
         assert self.pump is not None
         self.waits = wait
-        blocked = set(self.pump.blocked) if wait is Wait.SPACE else set()
+        blocked = set(self.pump.blocked)
         for target in self._full - blocked:
             self._loop.unwatch(target)
         for target in blocked:
             self._loop.watch(target, WRITE, self._on_pump)
         self._full = blocked
-        if wait is Wait.DATA:
+        if wait in (Wait.DATA, Wait.MORE):
             self._loop.watch(self.stdout, READ, self._on_pump)
             if self._marked_at is None and self.mark is not None:
                 self._marked_at = time.monotonic()
@@ -267,7 +267,8 @@ class Stage:
             self._loop.later(_THROTTLE_SECONDS, self._on_time)
         self.refused = self.refused or wait is Wait.REFUSED
         # Once the process is gone, nothing that counts is still to come: what is left in the pipe is all.
-        self._drained = wait in (Wait.END, Wait.REFUSED) or (wait is Wait.DATA and self.status is not None)
+        emptied = wait is Wait.DATA and not blocked and self.status is not None
+        self._drained = emptied or wait in (Wait.END, Wait.REFUSED)
         self._settle()
 
     def drop_reader(self, target: int) -> None:

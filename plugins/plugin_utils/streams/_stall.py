@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ._part import Part
-from ._pump import Wait
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ def blocking(parts: Sequence[Part]) -> Blame:
     waiting = [part for part in parts if not part.settled]
     for part in reversed(waiting):
         pump = part.stage.pump
-        if part.stage.waits is Wait.SPACE and pump is not None:
+        if pump is not None:
             blocked = pump.blocked
             for reader in part.readers:
                 if reader.stage.stdin in blocked:
