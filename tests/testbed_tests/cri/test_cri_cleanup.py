@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 import testbed
+from testbed.kube.backend import BackendError
 from testbed.kube.cri import CriBackend
 from testbed.reaper import base_directory, recover
 
@@ -194,3 +195,5 @@ def test_close_leaves_nothing_and_may_be_called_twice(backend: CriBackend) -> No
     assert traces(name) == []
     assert not any(path.exists() for path in files)
     second.close()
+    with pytest.raises(BackendError, match="closed"):
+        second.create({"metadata": {"uid": "v", "name": "late"}, "spec": pod})

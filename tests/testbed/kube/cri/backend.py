@@ -266,20 +266,18 @@ class CriBackend(PodBackend):
         return host_end
 
     def close(self) -> None:
-        """Delete all pods, stop containerd, sweep up, and remove the run's directory."""
+        """Stop containerd and sweep up all that it ran; the same way as after a SIGKILL, and as fast for any number."""
         with self._mutex:
             if self._closed:
                 return
             self._closed = True
         if hasattr(self, "_runtime"):
-            for uid in list(self._pods):
-                # The sweep below does not depend on it; this way is merely the one that is logged.
-                with contextlib.suppress(BackendError, OSError):
-                    self.delete(uid, 0)
             self._runtime.close()
         if hasattr(self, "_containerd"):
             self._containerd.stop()
         self._reaper.close()
+        with self._mutex:
+            self._pods.clear()
 
 
 def _sweep_command(layout: RunLayout) -> list[str]:

@@ -51,6 +51,8 @@ class Runtime:
             return call(request, timeout=timeout)
         except grpc.RpcError as exc:
             raise BackendError(f"{method}: {exc.details() if isinstance(exc, grpc.Call) else exc}") from exc
+        except ValueError as exc:  # what gRPC raises when close() has come first
+            raise BackendError(f"{method}: the runtime is closed") from exc
 
     def image_id(self, reference: str) -> str | None:
         """Return the id of an image, or None if the runtime has none of that name."""
