@@ -27,7 +27,12 @@ class Failed(Exception):
 
 
 def stop_on_signals() -> None:
-    """Make SIGTERM and SIGHUP end us as Ctrl-C does."""
+    """Make SIGTERM and SIGHUP end us as Ctrl-C does.
+
+    SIGINT is taken back as well: a shell that starts us in the background has it ignored, and so it would be
+    in every program of every test.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
 

@@ -38,6 +38,16 @@ def test_a_stopped_run_lets_its_program_tidy_up(number: signal.Signals) -> None:
     assert runner.wait(10) == 130
 
 
+def test_a_run_that_a_shell_put_in_the_background_can_be_interrupted() -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(processes.__file__).parents[1])}
+    in_background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", _RUNNER]
+    runner = subprocess.Popen(in_background, stdout=subprocess.PIPE, text=True, env=env)
+    assert runner.stdout
+    assert runner.stdout.readline() == "started\n"
+    runner.send_signal(signal.SIGINT)
+    assert runner.stdout.read() == "tidied\n"
+
+
 def test_a_second_signal_kills_what_does_not_end(tmp_path: Path) -> None:
     stubborn = _RUNNER.replace("echo tidied; exit 0", "echo $$ >pid")
     stubborn = stubborn.replace('Path("/")', f"Path({str(tmp_path)!r})")
