@@ -72,6 +72,7 @@ def pytest(suite: Suite) -> Callable[[Workshop, Leg], Outcome]:
         wanted = chosen or [folder for folder in FOLDERS[suite] if _has_python(places.CHECKOUT / folder)]
         if not wanted:
             raise Skip("no tests there yet")
+        workshop.prepare_tiers()
         python = workshop.environment(leg.value)
         collections = workshop.collections(leg)
         env = workshop.variables(python, collections)
@@ -102,9 +103,7 @@ def counted(path: Path) -> str:
 
 def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
     options = ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
-    if (places.CHECKOUT / "tests" / "conftest.py").exists():
-        options += ["--tier", workshop.tier().value]
-    return [*options, "-ra", "--durations=5", *workshop.request.pytest_arguments]
+    return [*options, "--tier", workshop.request.tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
 
 
 def molecule(workshop: Workshop, _leg: Leg) -> Outcome:

@@ -27,7 +27,7 @@ class Workshop:
     folder: Path
     _environments: dict[str, Environment] = field(default_factory=dict)
     _snapshot: Path | None = None
-    _no_node_tier: str | None = None
+    _node_tier_asked: bool = False
 
     def environment(self, name: str) -> Environment:
         """Return an environment by the name of its requirement file."""
@@ -62,16 +62,14 @@ class Workshop:
             MANIFOLD_COLLECTIONS_PATH=str(collections),
         )
 
-    def tier(self) -> Tier:
-        """Return the tier to ask pytest for, which is less than was asked for where root is missing."""
-        asked = self.request.tier
-        if asked in (Tier.UNIT, Tier.EMBEDDED):
-            return asked
-        if self._no_node_tier is None:
-            self._no_node_tier = debian.why_no_node_tier(say, self.folder / "debian.log")
-            if self._no_node_tier:
-                self.report.skip("tier node", self._no_node_tier)
-        return Tier.EMBEDDED if self._no_node_tier else asked
+    def prepare_tiers(self) -> None:
+        """Install what the node tier misses, or note why it does not run; pytest then skips its tests."""
+        if self._node_tier_asked or self.request.tier not in (Tier.NODE, Tier.ALL):
+            return
+        self._node_tier_asked = True
+        reason = debian.why_no_node_tier(say, self.folder / "debian.log")
+        if reason:
+            self.report.skip("tier node", reason)
 
     def check(self, name: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
         """Run one check, its output streamed or else shown only where it fails; return its status."""
