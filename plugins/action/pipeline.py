@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -12,7 +13,7 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils._signals import raising
 from ..plugin_utils.contexts._ansible import ContextResolver
 from ..plugin_utils.streams._pipeline import Options, run_pipeline
-from ..plugin_utils.streams._spec import SpecError, check_repeatable, parse_size, parse_steps
+from ..plugin_utils.streams._spec import SpecError, Step, StepKind, check_repeatable, parse_size, parse_steps
 
 ARGUMENTS: dict[str, Any] = {
     "steps": {"type": "list", "elements": "dict", "required": True},
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _spec, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
-            steps = parse_steps(arguments["steps"])
+            steps = self._with_task_environment(parse_steps(arguments["steps"]))
             if arguments["retries"]:
                 check_repeatable(steps)
             options = self._options(arguments)
@@ -50,6 +51,18 @@ class ActionModule(ActionBase):
         with raising():
             outcome = run_pipeline(steps, ContextResolver(self, task_vars or {}).resolve, options)
         return {**result, **outcome.as_task_result()}
+
+    def _with_task_environment(self, steps: tuple[Step, ...]) -> list[Step]:
+        """Give the task's environment to the commands that run on the task's own host, as for any module."""
+        environment: dict[str, Any] = {}
+        self._compute_environment_string(environment)
+        values = {str(name): str(value) for name, value in environment.items()}
+        return [
+            replace(step, environment={**values, **step.environment})
+            if step.context is None and step.kind is StepKind.COMMAND and not step.bare
+            else step
+            for step in steps
+        ]
 
     def _options(self, arguments: dict[str, Any]) -> Options:
         limit = arguments["bwlimit"]

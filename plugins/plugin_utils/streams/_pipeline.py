@@ -356,17 +356,18 @@ class _Run:
     def _end(self) -> None:
         """End what still runs, remove what is not committed, close every descriptor."""
         released = (Phase.RUNNING, Phase.DONE)
-        self._end_stages(
-            [
-                part
-                for part in self._active
-                if (part.stage.phase is Phase.RUNNING and not part.settled)
-                or (part.is_sink and part.stage.phase in released and not (part.written and part.written.committed))
-            ]
-        )
-        for part in self.parts:
-            part.stage.kill()
-        self._loop.close()
+        unfinished = [
+            part
+            for part in self._active
+            if (part.stage.phase is Phase.RUNNING and not part.settled)
+            or (part.is_sink and part.stage.phase in released and not (part.written and part.written.committed))
+        ]
+        try:
+            self._end_stages(unfinished)
+        finally:
+            for part in self.parts:
+                part.stage.kill()
+            self._loop.close()
 
     def _end_stages(self, parts: Sequence[Part]) -> None:
         """End the processes of stages where they run, by a second connection: their inputs stay open till then."""

@@ -99,13 +99,26 @@ printf '%s ready %s %s\n' "$N" "$$" "$P" >&2
 read -r g G && [ "$g" = go ] || exit 95
 """
 
+# A process belongs to a stage if its environment, or its arguments, hold the stage's nonce; a bracket in the pattern
+# keeps grep from finding itself. TERM first, KILL for what is still there after a second.
+_END = r"""members() {{ grep -le {pattern} {files} 2>/dev/null | sed 's|^/proc/\([0-9]*\)/.*|\1|' | sort -u; }}
+j=0
+while m=$(members) && [ -n "$m" ] && [ $j -lt 10 ]; do
+  if [ $j -lt 5 ]; then kill -TERM $m 2>/dev/null; else kill -KILL $m 2>/dev/null; fi
+  j=$((j + 1))
+  sleep 0.2 2>/dev/null || sleep 1
+done
+"""
+_ENVIRONMENTS = "/proc/[0-9]*/environ"
+_ARGUMENTS = "/proc/[0-9]*/cmdline"
+
 # The standard input of a source is its lifeline: when it ends before the command does, whoever reads is gone.
 _SOURCE = r"""exec 3<&0 </dev/null
 ( exec 3<&-; {run} ) & c=$!
 ( while IFS= read -r _; do :; done
-  trap '' TERM
-  [ "$P" != 0 ] && c="-$P"
-  kill -TERM -- $c; sleep 2; kill -KILL -- $c
+trap '' TERM
+{end}[ "$P" != 0 ] && c="-$P"
+kill -KILL -- $c
 ) <&3 >/dev/null 2>&1 & w=$!
 exec 3<&-
 wait $c; r=$?
@@ -237,17 +250,8 @@ sync "$p" 2>/dev/null || :
 echo committed
 """
 
-# A process belongs to a stage if its arguments or its environment hold the stage's nonce; a bracket in the pattern
-# keeps grep from finding itself.
-_END = r"""members() {{ grep -lae {pattern} /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null |
-  sed 's|^/proc/\([0-9]*\)/.*|\1|' | sort -u; }}
-k=TERM j=0
-while m=$(members) && [ -n "$m" ] && [ $j -lt 8 ]; do
-  [ $j = 4 ] && k=KILL
-  kill -$k $m 2>/dev/null
-  j=$((j + 1))
-  sleep 0.2 2>/dev/null || sleep 1
-done
+_CONFIRM = r"""command -v grep >/dev/null 2>&1 || { echo "there is no grep to find its processes with" >&2; exit 1; }
+[ -z "$m" ] || { echo "these processes would not end:" $m >&2; exit 1; }
 """
 
 _REMOVE = "rm -f -- {temporary}\n"
@@ -267,6 +271,11 @@ def _surround(surroundings: Surroundings) -> tuple[str, str]:
     return checks, exports
 
 
+def _end(nonce: str, files: str) -> str:
+    """Return the commands that end what belongs to a stage."""
+    return _END.format(pattern=quote(f"[{nonce[0]}]{nonce[1:]}"), files=files)
+
+
 def _head(nonce: str) -> str:
     return _HEAD.format(nonce=nonce, mark=PRINTF_FORMAT)
 
@@ -275,7 +284,7 @@ def source_script(nonce: str, command: str, surroundings: Surroundings) -> str:
     """Return the script of a stage that has no input."""
     checks, exports = _surround(surroundings)
     run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
-    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, uncounted=UNCOUNTED)
+    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, end=_end(nonce, _ENVIRONMENTS), uncounted=UNCOUNTED)
 
 
 def consumer_script(nonce: str, command: str, surroundings: Surroundings, counted: bool) -> str:
@@ -300,7 +309,7 @@ def file_script(nonce: str, src: str) -> str:
         unreadable=quote(f"the source {src} is not readable for this user"),
     )
     run = f"export MANIFOLD_STAGE={nonce}; exec cat {path_word(src)}"
-    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, uncounted=UNCOUNTED)
+    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, end=_end(nonce, _ENVIRONMENTS), uncounted=UNCOUNTED)
 
 
 @dataclass(frozen=True)
@@ -401,6 +410,5 @@ def exists_script(path: str) -> str:
 
 def abort_script(nonce: str, sink: Sink | None) -> str:
     """Return the command that ends every process of a stage and removes its temporary."""
-    pattern = quote(f"[{nonce[0]}]{nonce[1:]}")
-    script = _END.format(pattern=pattern)
-    return script + (_REMOVE.format(temporary=path_word(sink.temporary)) if sink else "")
+    remove = _REMOVE.format(temporary=path_word(sink.temporary)) if sink else ""
+    return _end(nonce, f"{_ENVIRONMENTS} {_ARGUMENTS}") + remove + _CONFIRM
