@@ -32,12 +32,13 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> int:
-    """Return when a process was started, in clock ticks since boot; 0 if there is none."""
+    """Return when a process was started, in clock ticks since boot; 0 if it is gone, or is to be."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
-    return int(fields[19])  # starttime, field 22 in proc(5)
+    # proc(5): fields[0] is the state, the third field there, and starttime the 22nd
+    return 0 if fields[0] in "ZX" else int(fields[19])
 
 
 def abandoned(suffixes: Iterable[str], now: datetime.datetime | None = None) -> list[str]:
