@@ -35,6 +35,9 @@ def _workload(obj: Obj) -> None:
     spec = obj.setdefault("spec", {})
     if obj["kind"] != "DaemonSet":
         spec.setdefault("replicas", 1)
+    if obj["kind"] != "ReplicaSet":
+        # Only `kubectl rollout` looks at it; the workload controller changes all pods at once.
+        spec.setdefault("strategy" if obj["kind"] == "Deployment" else "updateStrategy", {"type": "RollingUpdate"})
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {})
     _pod_spec(template.setdefault("spec", {}))

@@ -84,13 +84,11 @@ class WebSocket:
                 raise Disconnected(str(exc)) from exc
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield binary data as it arrives until the client closes; raise Disconnected if it does so without a word."""
+        """Yield data as it arrives until the client closes; raise Disconnected if it does so without a word."""
         parser = FrameParser()
         while True:
             for event in self._receive(parser):
                 match event:
-                    case Piece(text=True):
-                        raise Disconnected("the client sent a text message on a binary stream")
                     case Piece():
                         yield event
                     case Control(opcode=Opcode.PING, data=data):

@@ -37,12 +37,14 @@ class FrameError(Exception):
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a message as it came in; ``first`` and ``last`` tell where the message begins and ends."""
+    """A part of a message as it came in; ``first`` and ``last`` tell where the message begins and ends.
+
+    Text is not told from binary: the Python ``kubernetes`` client sends text to stdin when it is given a ``str``.
+    """
 
     data: memoryview
     first: bool
     last: bool
-    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class FrameParser:
     def __init__(self) -> None:
         self._unread = b""
         self._frame: _Frame | None = None
-        self._message: Opcode | None = None
+        self._in_message = False
         self._first = True
 
     def feed(self, received: bytes) -> Iterator[Piece | Control]:
@@ -138,14 +140,14 @@ class FrameParser:
 
     def _piece(self, frame: _Frame, masked: memoryview) -> Piece:
         plain = frame.take(masked)
-        first, text = self._first, self._message is Opcode.TEXT
+        first = self._first
         last = frame.fin and frame.left == 0
         self._first = last
         if frame.left == 0:
             self._frame = None
         if last:
-            self._message = None
-        return Piece(memoryview(plain), first, last, text)
+            self._in_message = False
+        return Piece(memoryview(plain), first, last)
 
     def _start(self, data: memoryview, position: int) -> int:
         """Read a frame's header if it is complete; return where to go on."""
@@ -173,8 +175,7 @@ class FrameParser:
             raise FrameError(f"unknown opcode {number}") from exc
         if opcode & _CONTROL:
             return opcode
-        if (opcode is Opcode.CONTINUATION) is (self._message is None):
+        if (opcode is Opcode.CONTINUATION) is not self._in_message:
             raise FrameError("a message must be continued until it ends")
-        if opcode is not Opcode.CONTINUATION:
-            self._message = opcode
+        self._in_message = True
         return opcode

@@ -66,12 +66,26 @@ def test_a_pod_is_applied_awaited_read_patched_and_deleted(kubectl: Kubectl) -> 
 
 
 def test_logs_hold_stdout_and_stderr_and_can_be_followed(kubectl: Kubectl) -> None:
-    apply(kubectl, pod("talker", "sh", "-c", "echo one; echo two >&2; echo three"))
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/talker", WAIT)
-    assert sorted(kubectl("logs", "talker").split()) == ["one", "three", "two"]
-    assert kubectl("logs", "talker", "--tail=1") == "three\n"
-    assert sorted(kubectl("logs", "-f", "talker").split()) == ["one", "three", "two"]
-    kubectl("delete", "pod", "talker")
+    apply(kubectl, pod("talker", "sh", "-c", "echo one; echo two >&2"))
+    apply(kubectl, pod("counter", "sh", "-c", "echo 1; echo 2; echo 3"))
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/talker", "pod/counter", WAIT)
+    assert sorted(kubectl("logs", "talker").split()) == ["one", "two"]
+    assert kubectl("logs", "counter", "--tail=1") == "3\n"
+    assert kubectl("logs", "-f", "counter") == "1\n2\n3\n"
+    kubectl("delete", "pod", "talker", "counter")
+
+
+def test_following_logs_sees_what_is_written_later(kubectl: Kubectl) -> None:
+    apply(
+        kubectl, pod("later", "sh", "-c", 'cd "${POD_ROOT:-/}"; mkfifo gate; echo early; read word < gate; echo $word')
+    )
+    kubectl("wait", "--for=condition=Ready", "pod/later", WAIT)
+    with kubectl.start("logs", "-f", "later") as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == b"early\n"
+        kubectl("exec", "later", "--", "sh", "-c", 'echo late > "${POD_ROOT:-/}/gate"')
+        assert following.stdout.read() == b"late\n"
+    kubectl("delete", "pod", "later")
 
 
 def test_a_deployment_replaces_a_deleted_pod_and_follows_its_template(kubectl: Kubectl) -> None:

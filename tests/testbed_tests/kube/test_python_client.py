@@ -18,15 +18,14 @@ kubernetes: Any = pytest.importorskip("kubernetes")
 @pytest.fixture
 def core(websocket_front: Kube) -> Any:
     """A CoreV1Api of the front."""
-    from kubernetes.config import new_client_from_config_dict
-
-    return kubernetes.client.CoreV1Api(new_client_from_config_dict(websocket_front.kubeconfig(token="any")))
+    config: Any = pytest.importorskip("kubernetes.config")
+    return kubernetes.client.CoreV1Api(config.new_client_from_config_dict(websocket_front.kubeconfig(token="any")))
 
 
 @pytest.fixture
-def execute(core: Any, websocket_front: Kube) -> Callable[..., Any]:
+def execute(core: Any) -> Callable[..., Any]:
     """Open an exec by WebSocket."""
-    from kubernetes.stream import stream
+    stream: Any = pytest.importorskip("kubernetes.stream").stream
 
     def open_stream(pod: str, *command: str, **options: Any) -> Any:
         streams = {"stdin": False, "stdout": True, "stderr": True, "tty": False, **options}
