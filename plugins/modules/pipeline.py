@@ -165,7 +165,8 @@ options:
     type: float
   timeout:
     description:
-      - Seconds after which the pipeline is ended and fails, counted from its start. Without it there is no limit.
+      - Seconds after which the pipeline is ended and fails, counted from its start and over all O(retries). Without
+        it there is no limit.
     type: float
   connect_timeout:
     description: Seconds in which all steps have to be ready to run.

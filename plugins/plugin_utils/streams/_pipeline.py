@@ -53,7 +53,7 @@ class Options:
     on_sink_failure_continue: bool = False
     """Whether the other sinks go on, and are committed, when one fails."""
     timeout: float | None = None
-    """Seconds from the start to the last proof; None for no limit."""
+    """Seconds from the start to the last proof, repetitions included; None for no limit."""
     stall_timeout: float | None = None
     """Seconds in which not a byte moves before the pipeline is ended; None for no limit."""
     connect_timeout: float = 60.0
@@ -83,20 +83,23 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     failure: StepFailed | None = None
     contexts: list[Context] = []
     attempts = 0
+    deadline = None if options.timeout is None else started + options.timeout
     try:
         contexts = _resolve(steps, resolve)
         if options.creates and _exists(options.creates, steps[-1], contexts[-1]):
             return outcome.skipped(operation, options.creates)
         while True:
             attempts += 1
-            run, failure = _Run(steps, contexts, options, operation), None
+            run, failure = _Run(steps, contexts, options, operation, deadline), None
             try:
                 run.execute()
             except StepFailed as exc:
                 failure = exc
-            if failure is None or attempts > options.retries:
+            delay = options.retry_delay * 2 ** (attempts - 1)
+            too_late = deadline is not None and time.monotonic() + delay >= deadline
+            if failure is None or attempts > options.retries or too_late:
                 break
-            time.sleep(options.retry_delay * 2 ** (attempts - 1))
+            time.sleep(delay)
     except StepFailed as exc:
         failure = exc
     finally:
@@ -140,12 +143,19 @@ def _resolve(steps: Sequence[Step], resolve: Resolve) -> list[Context]:
 class _Run:
     """One run of a pipeline."""
 
-    def __init__(self, steps: Sequence[Step], contexts: Sequence[Context], options: Options, operation: str) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        contexts: Sequence[Context],
+        options: Options,
+        operation: str,
+        deadline: float | None,
+    ) -> None:
         self.options = options
         self.stdout: CapturePump | None = None
         self.warnings: list[str] = []
         self._loop = Loop()
-        self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        self._deadline = deadline
         self._stall = _stall.Watch(options.stall_timeout)
         self.parts: list[Part] = []
         self._throttle = Throttle(options.rate_limit) if options.rate_limit else None
