@@ -161,7 +161,8 @@ options:
   stall_timeout:
     description:
       - Seconds in which not a byte moves before the pipeline is ended and fails; the message names the step that the
-        others wait for. Without it there is no limit.
+        others wait for. The time in which a destination reads its file back does not count.
+      - Without it there is no limit.
     type: float
   timeout:
     description:

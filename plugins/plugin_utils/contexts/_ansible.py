@@ -13,8 +13,8 @@ import contextlib
 import difflib
 import hashlib
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleValueOmittedError
@@ -27,6 +27,8 @@ from ._become import BecomePlugin
 from ._kubernetes import ExecCommand, KubernetesContext
 from ._local import LocalContext
 from ._ssh import SshCommand, SshContext
+
+_Command = TypeVar("_Command")
 
 LOCAL = "local"
 """The context name that means this machine, whatever the inventory says."""
@@ -185,10 +187,18 @@ def _context_for(name: str, connection: Any, become: BecomePlugin | None, kind: 
     if kind in _LOCAL_PLUGINS:
         return LocalContext(name, shell, become)
     if kind in _SSH_PLUGINS:
-        return SshContext(name, lambda: _ssh_command(connection), shell, become)
+        return SshContext(name, lambda: _translated(name, _ssh_command, connection), shell, become)
     if kind in _KUBECTL_PLUGINS:
-        return KubernetesContext(name, lambda: _exec_command(connection), shell, become)
+        return KubernetesContext(name, lambda: _translated(name, _exec_command, connection), shell, become)
     raise _unsupported(name, kind)
+
+
+def _translated(name: str, read: Callable[[Any], _Command], connection: Any) -> _Command:
+    """Read a command line off a connection plugin; what the plugin complains about becomes a ContextError."""
+    try:
+        return read(connection)
+    except AnsibleError as exc:
+        raise ContextError(name, "building its command line", str(exc)) from exc
 
 
 def _ssh_command(connection: Any) -> SshCommand:

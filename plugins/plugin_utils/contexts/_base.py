@@ -83,8 +83,11 @@ class Context(abc.ABC):
         """
         return True
 
-    def open(self) -> None:  # noqa: B027 -- most kinds have nothing to prepare
-        """Make whatever the launches share (an SSH master); raise ContextError if the context is out of reach."""
+    def open(self, seconds: float = 60.0) -> None:  # noqa: B027 -- most kinds have nothing to prepare
+        """Make whatever the launches share (an SSH master).
+
+        Raises ContextError if the context is out of reach, or not reached in that many seconds.
+        """
 
     @abc.abstractmethod
     def launch(self, command: str) -> Launch:

@@ -121,14 +121,18 @@ class SshContext(Context):
         while self._closers:
             self._closers.pop()()
 
-    def open(self) -> None:
-        """Start the master connection unless it is up; raise ContextError if the host cannot be reached."""
+    def open(self, seconds: float = 60.0) -> None:
+        """Start the master connection unless it is up; raise ContextError if the host cannot be reached in time."""
         command = self._build()
         try:
             path = control_path(command)
             with _locked(path.with_name(path.name + ".lock")):
                 if not self._is_up(command, path):
-                    self._start_master(command, path)
+                    self._start_master(command, path, seconds)
+        except OSError as exc:
+            program = command.argv[0].decode(errors="replace")
+            remedy = f"Check that {program} is installed here and that {command.control_directory} is yours."
+            raise ContextError(self.name, "connecting by SSH", str(exc), remedy) from exc
         finally:
             command.started()
 
@@ -163,7 +167,7 @@ class SshContext(Context):
         argv = [command.executable, "-o", f"ControlPath={path}", "-O", "check", command.destination]
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
-    def _start_master(self, command: SshCommand, path: Path) -> None:
+    def _start_master(self, command: SshCommand, path: Path, seconds: float) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         persist = f"ControlPersist={PERSIST_SECONDS}"
@@ -180,10 +184,13 @@ class SshContext(Context):
                 start_new_session=True,
             )
             try:
-                status = process.wait()
-            except BaseException:
+                status = process.wait(seconds)
+            except BaseException as exc:
                 process.kill()
                 process.wait()
+                if isinstance(exc, subprocess.TimeoutExpired):
+                    cause = f"the login did not end within {seconds:g} seconds"
+                    raise ContextError(self.name, "connecting by SSH", cause) from exc
                 raise
             messages.seek(0)
             output = messages.read().decode(errors="replace")

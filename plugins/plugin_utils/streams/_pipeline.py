@@ -213,7 +213,7 @@ class _Run:
 
         def open_one(context: Context) -> None:
             try:
-                context.open()
+                context.open(self.options.connect_timeout)
             except BaseException as exc:  # handed to the thread that waits for it
                 answers.put((context, exc))
             else:
