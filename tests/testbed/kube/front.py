@@ -1,7 +1,13 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API front: one HTTP server, the objects behind it, and what keeps them in step with a pod backend."""
+"""The API front: one HTTP server, the objects behind it, and what keeps them in step with a pod backend.
+
+It proves nothing about admission, RBAC or scheduling of a real cluster. Not there: authentication (every token is
+accepted), TLS, Jobs, server-side apply, server-printed tables, OpenAPI (kubectl needs ``--validate=false``), CRD
+schemas and defaults, paging, ``attach``, ephemeral containers, and protobuf bodies, which the typed commands
+(``kubectl create namespace`` and the like) send: give kubectl a manifest instead.
+"""
 
 from __future__ import annotations
 

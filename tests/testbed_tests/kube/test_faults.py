@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,6 +87,21 @@ def test_a_reset_is_possible_on_every_stream(kube_front: Kube, kubectl_for: Kube
     assert len(done.stdout) <= (CUT if direction is Direction.STDOUT else SIZE)
     # Over SPDY kubectl takes a broken connection for the end of every stream, and the missing status for success.
     assert (done.returncode == 0) is not kube_front.websockets
+
+
+def test_a_reset_is_one_for_the_client_too(process_front: Kube) -> None:
+    pod = process_front.pod()
+    process_front.faults.add(Fault(Direction.STDOUT, Action.RESET, pod=pod.name))
+    target = urlsplit(process_front.url)
+    with socket.create_connection((str(target.hostname), int(target.port or 0)), timeout=60) as client:
+        client.sendall(
+            f"GET /api/v1/namespaces/default/pods/{pod.name}/exec?command=echo&stdout=1 HTTP/1.1\r\n"
+            "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n".encode()
+        )
+        with pytest.raises(ConnectionResetError):
+            while client.recv(4096):
+                pass
 
 
 def test_a_fault_strikes_only_what_it_matches(process_front: Kube, kubectl_for: KubectlFor) -> None:
