@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+
 from testbed.fixtures import tier_of
 from testbed.tier import Tier
 

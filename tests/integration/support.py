@@ -30,7 +30,7 @@ Inventories = Callable[..., Inventory]
 Step = Mapping[str, Any]
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
-SECONDS = 30
+SECONDS = 20
 """How long something may take that is only awaited; nothing is measured by it."""
 
 
@@ -64,7 +64,9 @@ def kubectl(pod: PodHost, *arguments: str, stdin: bytes = b"") -> subprocess.Com
 
 def in_pod(pod: PodHost, command: str, stdin: bytes = b"", container: str | None = None) -> bytes:
     """Run a shell command in a pod and return what it printed; raise AssertionError if it fails."""
-    done = kubectl(pod, "exec", "-i", pod.name, "-c", container or pod.container, "--", "sh", "-c", command, stdin=stdin)
+    done = kubectl(
+        pod, "exec", "-i", pod.name, "-c", container or pod.container, "--", "sh", "-c", command, stdin=stdin
+    )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return done.stdout
 
@@ -72,7 +74,7 @@ def in_pod(pod: PodHost, command: str, stdin: bytes = b"", container: str | None
 def folder_in(pod: PodHost, name: str) -> str:
     """Return the path of a folder of the pod's own, as a command in the pod names it; it is made if missing."""
     # a pod of plain processes has no root of its own, but says where it may write
-    return in_pod(pod, f"d=$POD_ROOT/{shlex.quote(name)}; mkdir -p \"$d\"; echo \"$d\"").decode().strip()
+    return in_pod(pod, f'd=$POD_ROOT/{shlex.quote(name)}; mkdir -p "$d"; echo "$d"').decode().strip()
 
 
 def parts_in(folder: Path) -> list[str]:
@@ -88,7 +90,8 @@ def tail_of(results: PlaybookResult, name: str, host: str | None = None) -> dict
 class Census:
     """Who runs on this machine, in its SSH hosts and in some pods; made before a play, asked after it.
 
-    SSH masters are meant to stay for the next task. They are closed before counting.
+    SSH masters are meant to stay for the next task. They are closed before counting. Not counted are zombies, and the
+    runc that the test bed holds on to when a client left it (the process in the container is counted).
     """
 
     def __init__(self, run: Run, inventory: Inventory, *pods: PodHost) -> None:
@@ -99,7 +102,8 @@ class Census:
 
     def _members(self) -> list[int]:
         inside = [pid for pid in all_pids() if _namespace_of(pid) in self._namespaces] if self._namespaces else []
-        return [*marked(RUN_VARIABLE, self._run.id), *inside]
+        ours = [pid for pid in marked(RUN_VARIABLE, self._run.id) if "/runc --root " not in command_of(pid)]
+        return [pid for pid in {*ours, *inside} if not _is_zombie(pid)]
 
     def newcomers(self, timeout: float = SECONDS) -> list[str]:
         """Wait until everybody who came since has gone; return the command lines of those who have not."""
@@ -107,9 +111,25 @@ class Census:
         deadline = time.monotonic() + timeout
         while True:
             fresh = [pid for pid in self._members() if pid not in self._before]
-            left = await_exit(fresh, max(0.0, deadline - time.monotonic()))
-            if not fresh or (left and time.monotonic() >= deadline):
-                return [f"{pid}: {command_of(pid)}" for pid in left]
+            if not fresh or time.monotonic() >= deadline:
+                return [f"{pid} on {_hostname_of(pid)}: {command_of(pid)}" for pid in fresh]
+            await_exit(fresh, max(0.0, deadline - time.monotonic()))
+
+
+def _hostname_of(pid: int) -> str:
+    """Return what a process takes for its host's name: for one in a pod the pod's."""
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if entry.startswith(b"HOSTNAME="):
+                return entry[9:].decode()
+    return "?"
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True  # it has just gone
 
 
 def _namespace_of(pid: int) -> str:

@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quickstart import sample
-from testbed.inventory import Inventory
-from testbed.playbook import PlaybookResult
-from testbed.pods import PodHost
 
 from integration.support import (
     PLAYBOOKS,
@@ -31,6 +27,10 @@ from integration.support import (
     parts_in,
     tail_of,
 )
+from quickstart import sample
+from testbed.inventory import Inventory
+from testbed.playbook import PlaybookResult
+from testbed.pods import PodHost
 
 BACKUP = PLAYBOOKS / "backup.yml"
 TASK = "Stream the folder to its destination"

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from integration.support import assert_no_traceback, folder_in, one_line, pipeline, play
 from testbed.bed import Bed
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory
@@ -25,8 +27,6 @@ from testbed.run import Run
 from testbed.ssh.host import SshHost
 from testbed.ssh.keys import make_key
 from testbed.tier import Tier
-
-from integration.support import assert_no_traceback, folder_in, one_line, pipeline, play
 
 OLD = "the old content\n"
 
@@ -87,16 +87,16 @@ def refused_places() -> list[Case]:
 
 def refused_steps() -> list[Case]:
     """Steps that cannot run where they are to run."""
-    missing_command = ["'no-such-tool'", "not found"]
+    missing = ["'no-such-tool'", "not found"]
     return [
-        Case("no-source", [source(command=None, argv=["no-such-tool", "x"]), sink()], "source", "alpha", missing_command),
-        Case("no-consumer", [source(), consumer(command="no-such-tool -9"), sink()], "pack", "local", missing_command),
+        Case("no-source", [source(command=None, argv=["no-such-tool", "x"]), sink()], "source", "alpha", missing),
+        Case("no-consumer", [source(), consumer(command="no-such-tool -9"), sink()], "pack", "local", missing),
         Case(
             "no-command-in-pod",
             [source(), consumer(context="web", command="no-such-tool -9"), sink()],
             "pack",
             "web",
-            missing_command,
+            missing,
         ),
         Case(
             "no-program-at-path",

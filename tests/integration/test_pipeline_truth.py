@@ -15,14 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed.bed import Bed
-from testbed.fixtures import ON_BOTH_TIERS
-from testbed.inventory import Inventory
-from testbed.kube.faults import Action, Direction, Fault
-from testbed.playbook import PlaybookResult, PlaybookRun
-from testbed.pods import Kubes, PodHost
-from testbed.run import Run
-from testbed.ssh.host import SshHost
 
 from integration.support import (
     SECONDS,
@@ -33,11 +25,18 @@ from integration.support import (
     assert_no_traceback,
     folder_in,
     in_pod,
-    parts_in,
     pipeline,
     play,
     tail_of,
 )
+from testbed.bed import Bed
+from testbed.fixtures import ON_BOTH_TIERS
+from testbed.inventory import Inventory
+from testbed.kube.faults import Action, Direction, Fault
+from testbed.playbook import PlaybookResult, PlaybookRun
+from testbed.pods import Kubes, PodHost
+from testbed.run import Run
+from testbed.ssh.host import SshHost
 
 OLD = "the old content\n"
 MIB = 1 << 20
@@ -143,8 +142,9 @@ def test_a_consumer_that_has_enough_is_no_failure(
     ssh_host: Hosts, pod: Pods, inventory: Inventories, testbed_run: Run
 ) -> None:
     """``head`` closes its input on purpose; the endless source before it is ended."""
-    host, web = ssh_host("host"), pod("pod")
+    host, web = ssh_host("host"), pod("web")
     contexts = inventory(host, web)
+    places = ["local", "host", "web"]
     tasks = [
         pipeline(
             f"{source} to {reader}",
@@ -152,14 +152,14 @@ def test_a_consumer_that_has_enough_is_no_failure(
             {"context": reader, "command": "head -c 1000"},
             {"context": "host", "dest": str(host.data / f"{source}-{reader}")},
         )
-        for source in PLACES
-        for reader in PLACES
+        for source in places
+        for reader in places
     ]
     census = Census(testbed_run, contexts, web)
     result = contexts.run_playbook([play(*tasks)]).check()
     assert {task.task: task.result.get("msg") for task in result.tasks if task.status != "ok"} == {}
     assert {path.name: path.stat().st_size for path in host.data.iterdir()} == {
-        f"{source}-{reader}": 1000 for source in PLACES for reader in PLACES
+        f"{source}-{reader}": 1000 for source in places for reader in places
     }
     assert census.newcomers() == []
 
@@ -169,7 +169,7 @@ def test_a_consumer_that_has_enough_is_no_failure(
 
 @pytest.mark.node
 def test_a_full_file_system_keeps_the_old_file_and_no_temporary(
-    pod: Pods, inventory: Inventories, kubes: Kubes, testbed_run: Run
+    pod: Pods, inventory: Inventories, testbed_run: Run
 ) -> None:
     source = pod("source")
     kube = source.kube
@@ -309,7 +309,7 @@ def test_a_cut_stream_is_never_green(cut: Cut, broken: Break) -> None:
 
 
 def test_after_cuts_nobody_runs_on_and_nobody_saw_a_traceback(cut: Cut) -> None:
-    assert cut.newcomers == []
+    assert cut.newcomers == [], "\n".join(cut.newcomers)
     assert_no_traceback(cut.result)
 
 
@@ -411,12 +411,12 @@ def endless(
     """Start such a play and return once data flows."""
 
     def start(task: dict[str, Any] | None = None, **options: Any) -> Endless:
-        target, web = ssh_host("target"), pod("pod")
+        target, web = ssh_host("target"), pod("web")
         file = old_file(target)
         contexts, flow = inventory(target, web), Flow(tmp_path)
         census = Census(testbed_run, contexts, web)
         steps = [
-            {"name": "source", "context": "pod", "command": "cat /dev/zero"},
+            {"name": "source", "context": "web", "command": "cat /dev/zero"},
             {"name": "pass", "context": "local", "command": flow.command()},
             # slow, or the disk would fill: what counts is that the stream does not end
             {"name": "slow", "context": "target", "command": "while head -c 65536 && sleep 0.2; do :; done"},
