@@ -17,7 +17,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-_PATTERN = re.compile(r"(\d{4}-\d\d-\d\d-\d{6})-[0-9a-f]{8}\.([0-9a-f]{8})-(\d+)-(\d+)")
+_PATTERN = re.compile(r"(\d{4}-\d\d-\d\d-\d{6})-[0-9a-f]{8}\.([0-9a-f]{8})-(\d{1,20})-(\d{1,20})", re.ASCII)
 _FOREIGN_DAYS = 7
 
 
@@ -34,11 +34,12 @@ def _machine() -> str:
 def _started(pid: int) -> int:
     """Return when a process was started, in clock ticks since boot; 0 if it is gone, or is to be."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # the name of a process, in brackets, may be no text
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return 0
     # proc(5): fields[0] is the state, the third field there, and starttime the 22nd
-    return 0 if fields[0] in "ZX" else int(fields[19])
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def abandoned(suffixes: Iterable[str], now: datetime.datetime | None = None) -> list[str]:
@@ -53,5 +54,8 @@ def _is_abandoned(suffix: str, now: datetime.datetime) -> bool:
         return False
     if match[2] == _machine():
         return _started(int(match[3])) != int(match[4])
-    begun = datetime.datetime.strptime(match[1], "%Y-%m-%d-%H%M%S")
+    try:
+        begun = datetime.datetime.strptime(match[1], "%Y-%m-%d-%H%M%S")
+    except ValueError:
+        return False  # no such time: it only looks like one of ours
     return now - begun > datetime.timedelta(days=_FOREIGN_DAYS)
