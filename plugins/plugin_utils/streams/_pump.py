@@ -285,24 +285,25 @@ class SplicePump(Pump):
         return Wait.MORE
 
     def _advance(self) -> Wait | None:
+        allowed = self._allowed()
+        if allowed <= 0:
+            return Wait.TIME
         available = bytes_in_pipe(self.source)
         if available > self.hold:
             if self._tail:
                 self._pending, self._tail = self._tail, b""
                 return None
-            allowed = self._allowed()
-            if allowed <= 0:
-                return Wait.TIME
             count = splice(self.source, self._target, min(available - self.hold, allowed))
             self.moved += count
             self._spend(count)
             return None
         try:
-            data = os.read(self.source, MARK_LENGTH)
+            data = os.read(self.source, min(MARK_LENGTH, allowed))
         except BlockingIOError:
             return Wait.DATA
         if not data:
             return Wait.END
+        self._spend(len(data))
         kept = self._tail + data
         cut = max(0, len(kept) - self.hold)
         self._pending, self._tail = kept[:cut], kept[cut:]
