@@ -62,4 +62,4 @@ class Watch:
         self._since = now
         # A sink that has everything reads its file back, which moves nothing here and may take long.
         waiting = [part for part in parts if not part.settled and not (part.is_sink and part.given is not None)]
-        return blocking(parts) if waiting else None
+        return blocking(waiting) if waiting else None
