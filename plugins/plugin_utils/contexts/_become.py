@@ -55,8 +55,9 @@ def wrap(plugin: BecomePlugin, shell: Any, command: str) -> tuple[str, BecomeDia
     def asks(output: bytes) -> bool:
         if prompt is None:  # the method recognises its prompts itself
             return plugin.check_password_prompt(output)
-        # The plugin makes a new prompt for each command, and may have made another one since.
-        return any(line.strip().startswith(prompt) for line in output.splitlines())
+        # The plugin makes a new prompt for each command, and may have made another one since. It is empty where no
+        # password is known, and then nothing is to be asked for.
+        return bool(prompt) and any(line.strip().startswith(prompt) for line in output.splitlines())
 
     def refused(output: bytes) -> bool:
         return plugin.check_incorrect_password(output) or plugin.check_missing_password(output)

@@ -38,6 +38,11 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Compare the key with the host's administrator and add it to known_hosts.",
     ),
     (
+        r"not accessible: No such file|no such identity|Load key|UNPROTECTED PRIVATE KEY",
+        "{line}",
+        "Check ansible_ssh_private_key_file: it must exist and only you may read it.",
+    ),
+    (
         r"Permission denied",
         "the SSH server refused the login ({line})",
         "Check user, key (ansible_ssh_private_key_file), agent or password of this context.",
@@ -56,11 +61,6 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         r"timed out|No route to host|Network is unreachable",
         "{line}",
         "Check the network, ansible_host and ansible_port.",
-    ),
-    (
-        r"not accessible: No such file|Load key|UNPROTECTED PRIVATE KEY",
-        "{line}",
-        "Check ansible_ssh_private_key_file: it must exist and only you may read it.",
     ),
 )
 
