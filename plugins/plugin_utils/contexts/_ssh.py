@@ -164,7 +164,8 @@ class SshContext(Context):
     def _is_up(command: SshCommand, path: Path) -> bool:
         if not path.exists():
             return False
-        argv = [command.executable, "-o", f"ControlPath={path}", "-O", "check", command.destination]
+        ssh = _with_options(command, ["-O", "check", "-o", f"ControlPath={path}"])[command.options_at - 1 :]
+        argv = [*ssh, command.destination.encode()]
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
     def _start_master(self, command: SshCommand, path: Path, seconds: float) -> None:
