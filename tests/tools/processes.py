@@ -10,12 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 GRACE = 60.0
 """Seconds that an interrupted program has to tidy up before it is killed."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Failed(Exception):
@@ -48,22 +49,44 @@ def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path | N
     interrupted once and waited for; a second Ctrl-C, or the end of the grace time, kills it.
     """
     sys.stdout.flush()
+    process: subprocess.Popen[bytes] | None = None
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(log.open("ab")) if log else None
-        process = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
         try:
+            with _held_back() as held:
+                process = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,
+                )
+            if held:
+                raise KeyboardInterrupt
             return process.wait()
         except KeyboardInterrupt:
-            _end(process)
+            if process:
+                _end(process)
             raise
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[list[int]]:
+    """Collect the signals that would end us while a program is being started: it would be left behind."""
+    held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+
+    # handlers, not a blocked mask: the program would inherit the mask
+    before = {number: signal.signal(number, hold) for number in _ENDING}
+    try:
+        yield held
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def output(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:

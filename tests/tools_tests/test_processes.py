@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tools import processes
+
+pytestmark = pytest.mark.timeout(60)
 
 _RUNNER = """\
 import os, sys
@@ -46,6 +49,23 @@ def test_a_run_that_a_shell_put_in_the_background_can_be_interrupted() -> None:
     assert runner.stdout.readline() == "started\n"
     runner.send_signal(signal.SIGINT)
     assert runner.stdout.read() == "tidied\n"
+
+
+def test_a_signal_while_a_program_starts_does_not_leave_it_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Slow(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    with pytest.raises(KeyboardInterrupt):
+        processes.run(["sleep", "600"], cwd=tmp_path, env=dict(os.environ))
+    assert started[0].returncode == -signal.SIGINT
 
 
 def test_a_second_signal_kills_what_does_not_end(tmp_path: Path) -> None:
