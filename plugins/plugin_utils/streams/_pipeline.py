@@ -200,9 +200,8 @@ class _Run:
         if not (self.options.on_sink_failure_continue and part.is_sink and others):
             raise failure
         part.failure = failure
-        if part.writer is not None and part.stage.stdin is not None:
-            part.writer.stage.drop_reader(part.stage.stdin)
         self._end_stages([part])
+        self._end_unread(part.writer)
 
     # -- started -------------------------------------------------------------------------------------------------
 
@@ -242,9 +241,9 @@ class _Run:
                 self._fail(part, part.failed(f"{exc.operation}: {exc.cause}", exc.remedy))
         try:
             self._serve(self._all_ready, deadline)
-        except DeadlineReached as exc:
-            late = next(part for part in self._active if part.stage.phase is Phase.STARTING)
-            raise late.failed("the connection was not ready in time") from exc
+        except DeadlineReached:
+            for part in [part for part in self._active if part.stage.phase is Phase.STARTING]:
+                self._fail(part, part.failed("the connection was not ready in time"))
 
     def _all_ready(self) -> bool:
         return all(part.stage.phase is not Phase.STARTING for part in self._active)
@@ -308,6 +307,7 @@ class _Run:
             if part.settled:
                 continue
             if part.stage.lingers:
+                self._leave(part)
                 part.stage.let_go()
             # A stage whose readers closed early is judged by what they say.
             if part.stage.phase is Phase.DONE and not part.stage.refused:
@@ -331,14 +331,25 @@ class _Run:
         for reader in part.readers:
             reader.given = part.stage.pump.moved
             reader.stage.end_input()
+        self._end_unread(part.writer)
+
+    def _end_unread(self, writer: Part | None) -> None:
+        """End a stage whose readers all ended, and those before it that only it has read."""
         unneeded = []
-        writer = part.writer
         while writer is not None and not writer.settled and all(reader.settled for reader in writer.readers):
+            if writer.stage.pump is None:
+                break  # it has not been released, and is not going to write to anybody
             writer.proof = Proof.UNNEEDED
             unneeded.append(writer)
             writer = writer.writer
         if unneeded:
             self._end_stages(unneeded)
+
+    @staticmethod
+    def _leave(part: Part) -> None:
+        """Take a stage that is about to be closed away from the one it reads from, which may have other readers."""
+        if part.writer is not None and part.stage.stdin is not None:
+            part.writer.stage.drop_reader(part.stage.stdin)
 
     # -- committed -----------------------------------------------------------------------------------------------
 
@@ -393,6 +404,7 @@ class _Run:
                     f"{_said(result)}"
                 )
         for part in parts:
+            self._leave(part)
             part.stage.kill()
 
 

@@ -92,7 +92,7 @@ class Pump(abc.ABC):
         """The targets that there is something for and that take nothing more now."""
         return ()
 
-    def drop(self, fd: int) -> None:  # noqa: B027 -- a pump of one target has nothing to go on with
+    def drop(self, fd: int) -> None:  # noqa: B027 -- not every pump writes to somebody
         """Write no more to the target ``fd``."""
 
     @abc.abstractmethod
@@ -257,19 +257,25 @@ class SplicePump(Pump):
     def __init__(self, source: int, target: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
         super().__init__(source, hold, throttle)
         self._target = target
+        self._dropped = False
         self._pending = b""  # bytes once held back that turned out to be data
         self._full = False
 
     @property
     def targets(self) -> tuple[int, ...]:
-        return (self._target,)
+        return () if self._dropped else (self._target,)
 
     @property
     def blocked(self) -> tuple[int, ...]:
         return (self._target,) if self._full else ()
 
+    def drop(self, fd: int) -> None:
+        self._dropped = self._dropped or fd == self._target
+
     def step(self) -> Wait:
         self._full = False
+        if self._dropped:
+            return Wait.REFUSED
         try:
             for _turn in range(_TURNS):
                 while self._pending:
