@@ -41,7 +41,7 @@ def build(
     """Return the result of a pipeline that ran, or could not."""
     sinks = tuple(part.written for part in parts if part.written)
     destinations = sum(part.is_sink for part in parts)
-    failures = [part.failure for part in parts if part.failure]
+    failures = [part.failure for part in parts if part.failure and part.failure is not failure]
     return PipelineResult(
         operation_id=report.operation,
         duration_ms=report.duration_ms,
@@ -50,7 +50,7 @@ def build(
         sinks=sinks,
         destinations=destinations,
         failed_step=failure.step.name if failure else None,
-        msg="; ".join(str(each) for each in failures or [failure]) if failure else None,
+        msg="; ".join(str(each) for each in [failure, *failures]) if failure else None,
         stdout=stdout.captured.decode(errors="replace") if stdout else None,
         stdout_cut=stdout.cut if stdout else False,
         attempts=report.attempts,
