@@ -50,7 +50,9 @@ def find_leaks(before: set[str], run: Run | None, patience: float = 5) -> list[s
     new = sorted(snapshot() - before)
     left = [line for line in new if not _bears_a_live_token(line, own)]
     kept = {f"folder {run.directory}", f"folder {run.reaper_directory}"} if run else set()
-    return [line for line in left if line not in kept] + _processes(run, patience)
+    processes = _processes(run, patience)
+    still = snapshot()  # what another run was just removing is gone by now
+    return [line for line in left if line in still and line not in kept] + processes
 
 
 def _bears_a_live_token(line: str, own: set[str]) -> bool:

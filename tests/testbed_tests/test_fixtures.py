@@ -94,6 +94,7 @@ def test_waits(ssh_host, node, testbed_run):
         assert [
             command_of(pid) for pid in await_exit(sorted(started), 20)
         ] == []  # among them the reaper, which ends last
+        running.kill()
         running.communicate(timeout=30)
     assert not Path(directory).exists()
     with pytest.raises(KeyError):

@@ -19,6 +19,7 @@ import signal
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import paramiko
@@ -335,6 +336,20 @@ class EmbeddedSshServer:
                 del self._connections[connection]
 
 
+def _prepare_for(*numbers: signal.Signals) -> Callable[[], object]:
+    """Catch signals from now on; return a function that waits for the first.
+
+    The mask is left alone, since the sessions' processes would inherit it. The wait is for a byte in a
+    pipe: a signal that the kernel hands to another thread does not wake the main one from a lock.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return lambda: os.read(reader, 1)
+
+
 def main() -> None:
     """Serve one data folder from the command line until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -343,16 +358,13 @@ def main() -> None:
     parser.add_argument("--host-key", type=Path, help="private host key; default: a new one")
     parser.add_argument("--port", type=int, default=0, help="default: a free one, which is printed")
     options = parser.parse_args()
-    # handlers, not a blocked mask: the sessions' processes would inherit the mask
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    await_signal = _prepare_for(signal.SIGINT, signal.SIGTERM)
     with tempfile.TemporaryDirectory(prefix="mf-ssh-") as scratch:
         host_key = options.host_key or make_key(Path(scratch, "host_key")).private_path
         lines = [line for line in options.authorized_key.read_text().splitlines() if line.strip()]
         server = EmbeddedSshServer(options.data.resolve(), host_key=host_key, authorized=lines, port=options.port)
         print(f"{server.user}@127.0.0.1:{server.port} {server.host_key_line}", flush=True)
-        ended.wait()
+        await_signal()
         server.close()
 
 

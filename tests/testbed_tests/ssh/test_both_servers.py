@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -43,10 +44,20 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.unlink()
 
 
-def begun(host: SshHost, *command: str, options: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def killed_at_last(client: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End a client also where a failed test leaves it running."""
+    with client:
+        try:
+            yield client
+        finally:
+            client.kill()
+
+
+def begun(host: SshHost, command: str, *options: str, first: str = ":") -> subprocess.Popen[bytes]:
     """Start a command on the host and return when it says, through a FIFO, that it has begun."""
     os.mkfifo(host.data / "begun")
-    script = f"echo $$ > {host.data}/begun; {' '.join(command)}"
+    script = f"{first}; echo $$ > {host.data}/begun; {command}"
     client = subprocess.Popen(
         [*host.ssh_argv(*options), script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -74,7 +85,7 @@ def test_a_command_that_reads_nothing_ends_although_much_is_sent(host: SshHost) 
 def test_a_lost_client_hangs_up_its_terminal(host: SshHost) -> None:
     os.mkfifo(host.data / "hung-up")
     trap = f"trap 'echo hung-up > {host.data}/hung-up; exit' HUP"
-    client = begun(host, f"{trap}; while :; do sleep 0.1; done", options=("-tt",))
+    client = begun(host, "while :; do sleep 0.1; done", "-tt", first=trap)
     client.kill()
     assert (host.data / "hung-up").read_text() == "hung-up\n"
     client.communicate()
@@ -219,9 +230,10 @@ def test_kill_sessions_cuts_what_runs_and_goes_on_listening(host: SshHost) -> No
 
 def test_kill_sessions_ends_a_master_without_sessions(host: SshHost, tmp_path: Path) -> None:
     control = ["-o", f"ControlPath={tmp_path}/c", "-N", "-o", "ControlMaster=yes"]
-    with subprocess.Popen(host.ssh_argv(*control, "-v"), stderr=subprocess.PIPE, text=True) as master:
+    argv = host.ssh_argv(*control, "-v")
+    with killed_at_last(subprocess.Popen(argv, stderr=subprocess.PIPE)) as master:
         assert master.stderr is not None
-        assert any("Entering interactive session" in line for line in master.stderr)
+        assert any(b"Entering interactive session" in line for line in master.stderr)
         host.server.kill_sessions()
         master.communicate(timeout=30)
     assert master.returncode == 255
@@ -232,7 +244,7 @@ def test_close_leaves_no_process_behind(host: SshHost) -> None:
         os.mkfifo(host.data / name)
     apart = f"setsid sh -c 'echo $$ > {host.data}/apart; exec sleep 1000'"
     script = f"{apart} & echo $$ > {host.data}/main; exec sleep 1000"
-    with subprocess.Popen([*host.ssh_argv(), script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+    with killed_at_last(subprocess.Popen([*host.ssh_argv(), script], stderr=subprocess.PIPE)) as client:
         pids = [int((host.data / name).read_text()) for name in ("apart", "main")]
         assert await_exit(pids, 0.01) == pids
         host.server.close()
