@@ -1,0 +1,60 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import (
+    Context,
+    ContextError,
+    ContextKind,
+    Diagnosis,
+    Launch,
+)
+
+
+class _Minimal(Context):
+    kind = ContextKind.SSH
+
+    def launch(self, command: str) -> Launch:
+        return Launch(argv=(b"sh", b"-c", command.encode()))
+
+
+def test_an_error_names_context_operation_cause_and_remedy() -> None:
+    error = ContextError("db", "connecting by SSH", "connection refused", "Check ansible_port.")
+    assert str(error) == "context 'db': connecting by SSH: connection refused. Check ansible_port."
+    assert (error.context, error.operation, error.cause) == ("db", "connecting by SSH", "connection refused")
+    assert error.remedy == "Check ansible_port."
+
+
+def test_an_error_without_a_remedy_ends_with_its_cause() -> None:
+    assert str(ContextError("db", "looking it up", "no such host")) == "context 'db': looking it up: no such host"
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("", "the connection ended with status 255 and no message"),
+        ("\n \n", "the connection ended with status 255 and no message"),
+        ("motd\n  the reason \n\n", "the reason"),
+    ],
+)
+def test_a_failure_is_told_by_the_last_line_that_was_printed(output: str, cause: str) -> None:
+    assert _Minimal("db").diagnose(output, 255) == Diagnosis(cause)
+
+
+def test_a_context_has_nothing_to_prepare_or_to_free_unless_it_says_so() -> None:
+    context = _Minimal("db")
+    context.open()
+    assert context.command_stderr("as it is\n") == "as it is\n"
+    context.close()
+
+
+def test_a_command_counts_its_input_unless_its_transport_cannot_lose_the_end() -> None:
+    assert _Minimal("db").counts_input
+
+
+def test_a_launch_needs_nothing_but_its_arguments() -> None:
+    launch = _Minimal("db").launch("true")
+    assert (launch.env, launch.pass_fds, launch.dialog) == (None, (), None)
+    launch.started()

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextKind
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import ExecCommand, KubernetesContext
+
+from unit.become import FakeBecome
+
+ARGV = (b"kubectl", b"exec", b"-i", b"shop", b"--")
+
+
+def _context(become: FakeBecome | None = None) -> tuple[KubernetesContext, list[str]]:
+    events: list[str] = []
+
+    def build() -> ExecCommand:
+        events.append("built")
+        return ExecCommand(ARGV, {"KUBECONFIG": "/x"}, lambda: events.append("closed"))
+
+    return KubernetesContext("shop", build, become=become), events
+
+
+def test_a_command_is_the_last_argument_of_kubectl_exec() -> None:
+    context, _events = _context()
+    launch = context.launch("echo " + os.fsdecode(b"\xff"))
+    assert launch.argv == (*ARGV, b"sh", b"-c", b"echo \xff")
+    assert launch.env == {"KUBECONFIG": "/x"}
+    assert launch.dialog is None
+    assert context.kind is ContextKind.KUBERNETES
+    assert context.counts_input
+
+
+def test_the_command_line_is_built_once_and_freed_once() -> None:
+    context, events = _context()
+    assert not events, "nothing is made for a context that is not used"
+    context.launch("a")
+    context.launch("b")
+    context.close()
+    context.close()
+    assert events == ["built", "closed"]
+
+
+def test_a_command_may_run_as_another_user() -> None:
+    context, _events = _context(FakeBecome("secret"))
+    launch = context.launch("cat")
+    assert launch.dialog is not None
+    assert b"secret" not in b" ".join(launch.argv).replace(b"!= secret", b"")
+
+
+@pytest.mark.parametrize(
+    ("output", "cause", "remedy"),
+    [
+        (
+            'Error from server (NotFound): pods "shop" not found',
+            'Error from server (NotFound): pods "shop" not found',
+            "Check the pod's name, namespace and cluster",
+        ),
+        (
+            "Error from server (BadRequest): container x is not valid for pod shop",
+            "Error from server (BadRequest): container x is not valid for pod shop",
+            "Check ansible_kubectl_container",
+        ),
+        (
+            'error: unable to upgrade connection: container not found ("main")',
+            'error: unable to upgrade connection: container not found ("main")',
+            "Check ansible_kubectl_container",
+        ),
+        (
+            "error: cannot exec into a container in a completed pod; current phase is Succeeded",
+            "the pod is not ready (error: cannot exec into a container in a completed pod; current phase is Succeeded)",
+            "See 'kubectl describe pod'",
+        ),
+        (
+            "Error from server (BadRequest): pod shop does not have a host assigned",
+            "the pod is not ready (Error from server (BadRequest): pod shop does not have a host assigned)",
+            "See 'kubectl describe pod'",
+        ),
+        (
+            'Error from server (Forbidden): pods "shop" is forbidden',
+            'Error from server (Forbidden): pods "shop" is forbidden',
+            "The user of this kubeconfig needs 'create' on 'pods/exec'",
+        ),
+        (
+            "error: You must be logged in to the server (Unauthorized)",
+            "error: You must be logged in to the server (Unauthorized)",
+            "Check the credentials",
+        ),
+        (
+            'error: context "prod" does not exist',
+            'error: context "prod" does not exist',
+            "Check ansible_kubectl_kubeconfig",
+        ),
+        (
+            'OCI runtime exec failed: exec: "sh": executable file not found in $PATH',
+            'OCI runtime exec failed: exec: "sh": executable file not found in $PATH',
+            "The container has no 'sh'",
+        ),
+        (
+            "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            "Check that the API server",
+        ),
+        (
+            "Unable to connect to the server: dial tcp: lookup nowhere: no such host",
+            "Unable to connect to the server: dial tcp: lookup nowhere: no such host",
+            "Check that the API server",
+        ),
+    ],
+)
+def test_a_failure_is_explained_with_what_to_do(output: str, cause: str, remedy: str) -> None:
+    diagnosis = _context()[0].diagnose(f"a remark\n{output}\n", 1)
+    assert diagnosis.cause == cause
+    assert diagnosis.remedy is not None and diagnosis.remedy.startswith(remedy)
+
+
+def test_a_failure_nobody_knows_is_told_as_it_was_printed() -> None:
+    diagnosis = _context()[0].diagnose("something new\n", 1)
+    assert (diagnosis.cause, diagnosis.remedy) == ("something new", None)
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("tar: no\ncommand terminated with exit code 2\n", "tar: no\n"),
+        ("command terminated with exit code 2\n", ""),
+        ("command terminated with exit code 2\nmore\n", "command terminated with exit code 2\nmore\n"),
+        ("", ""),
+    ],
+)
+def test_the_remark_of_kubectl_is_not_taken_for_the_commands(printed: str, said: str) -> None:
+    assert _context()[0].command_stderr(printed) == said
