@@ -381,6 +381,8 @@ class _Run:
             part
             for part in self._active
             if (part.stage.phase is Phase.RUNNING and not part.settled)
+            # A stage whose connection was lost is done here, and may still run there.
+            or (part.stage.phase is Phase.DONE and not part.settled and part.stage.mark is None)
             or (part.is_sink and part.stage.phase in released and not (part.written and part.written.committed))
         ]
         try:
