@@ -83,6 +83,7 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     failure: StepFailed | None = None
     contexts: list[Context] = []
     attempts = 0
+    changed = False
     deadline = None if options.timeout is None else started + options.timeout
     try:
         contexts = _resolve(steps, resolve)
@@ -95,6 +96,7 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
                 run.execute()
             except StepFailed as exc:
                 failure = exc
+            changed = changed or any(part.written and part.written.changed for part in run.parts)
             delay = options.retry_delay * 2 ** (attempts - 1)
             too_late = deadline is not None and time.monotonic() + delay >= deadline
             if failure is None or attempts > options.retries or too_late:
@@ -109,7 +111,9 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     report = outcome.Report(operation, elapsed, attempts, options.check_mode, options.diff)
     if run is None:
         return outcome.build(report, [], failure, None, ())
-    return outcome.build(report, run.parts, failure, run.stdout, run.warnings)
+    result = outcome.build(report, run.parts, failure, run.stdout, run.warnings)
+    # An earlier attempt may have committed what this one finds as it should be.
+    return replace(result, changed=result.changed or changed)
 
 
 def _exists(path: str, step: Step, context: Context) -> bool:
