@@ -122,7 +122,10 @@ def molecule(workshop: Workshop, _leg: Leg) -> Outcome:
 
 def coverage(workshop: Workshop, _leg: Leg) -> Outcome:
     """What the unit and integration suites of this run reached, per kind of context."""
-    return Outcome(coverage_table.run(workshop))
+    held = coverage_table.run(workshop)
+    if workshop.no_node_tier:
+        return Outcome(True, "thresholds not asked for: the node tier did not run")
+    return Outcome(held)
 
 
 def _has_python(folder: Path) -> bool:

@@ -20,13 +20,17 @@ _EMPTY_SETTINGS = "# No settings of the machine or its user reach the tests.\n[d
 
 @dataclass
 class Workshop:
-    """The environments, folders and findings of one run."""
+    """The environments, folders and findings of one run.
+
+    ``no_node_tier`` says why the node tier does not run, once that was asked.
+    """
 
     request: Request
     report: Report
     folder: Path
     _environments: dict[str, Environment] = field(default_factory=dict)
     _snapshot: Path | None = None
+    no_node_tier: str = ""
     _node_tier_asked: bool = False
 
     def environment(self, name: str) -> Environment:
@@ -67,9 +71,9 @@ class Workshop:
         if self._node_tier_asked or self.request.tier not in (Tier.NODE, Tier.ALL):
             return
         self._node_tier_asked = True
-        reason = debian.why_no_node_tier(say, self.folder / "debian.log")
-        if reason:
-            self.report.skip("tier node", reason)
+        self.no_node_tier = debian.why_no_node_tier(say, self.folder / "debian.log")
+        if self.no_node_tier:
+            self.report.skip("tier node", self.no_node_tier)
 
     def check(self, name: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
         """Run one check, its output streamed or else shown only where it fails; return its status."""
