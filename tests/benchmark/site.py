@@ -1,7 +1,10 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contexts that the benchmarks run against: a container and a real sshd, as on the node tier."""
+"""The contexts that the benchmarks run against: a container and a real sshd, as on the node tier.
+
+The container has busybox, or Debian's tools (``image="debian"``), which count what they copy at less cost.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from testbed.bed import Bed, Tier
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import ExecCommand, KubernetesContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext
+
+from testbed.bed import Bed
 from testbed.inventory import Inventory
 from testbed.kube import Kube
 from testbed.run import Run
 from testbed.ssh.host import SshHost
+from testbed.tier import Tier
 
 _MIXED = (
     "i=0; while [ $i -lt {pieces} ]; do head -c 8388608 /dev/urandom; "
@@ -43,7 +50,8 @@ class _Pod:
 class Site:
     """A pod ``pod`` that holds a file of mixed data, an SSH host ``host``, and an inventory of both."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, image: str = "busybox") -> None:
+        self._image = image
         self.size = max(1, size >> 24) << 24
         """Bytes of the file: half random, half compressible, in pieces of 16 MiB."""
 
@@ -52,7 +60,7 @@ class Site:
         self._bed = Bed(self._run, Tier.NODE)
         self.kube = Kube(backend="cri", workdir=self._run.new_directory("kube"))
         self.host: SshHost = self._bed.ssh_host("host")
-        self.kube.pod("pod")
+        self.kube.pod("pod", containers=[{"name": "main", "image": self._image, "command": ["sleep", "1000000"]}])
         self.kubeconfig = self.kube.write_kubeconfig(self._run.directory / "kubeconfig")
         self.inventory: Inventory = self._bed.inventory(self.host, _Pod("pod", self.kubeconfig))
         script = _MIXED.format(pieces=self.size >> 24)
@@ -92,3 +100,15 @@ class Site:
             "Compression=no",
         ]
         return f"{shlex.join(self.host.ssh_argv(*options))} {shlex.quote(command)}"
+
+    def ssh_context(self) -> SshContext:
+        """Return the host as the stream engine sees it, without Ansible."""
+        *argv, destination = self.host.ssh_argv()
+        words = tuple(word.encode() for word in argv)
+        directory = str(self.inventory.control_path_directory)
+        return SshContext("host", lambda: SshCommand("ssh", words, destination, directory))
+
+    def pod_context(self) -> KubernetesContext:
+        """Return the pod as the stream engine sees it, without Ansible."""
+        words = tuple(word.encode() for word in self.kubectl("exec", "-i", "pod", "--"))
+        return KubernetesContext("pod", lambda: ExecCommand(words))
