@@ -66,6 +66,12 @@ class Part:
         return self.sink is not None
 
     @property
+    def reads_back(self) -> bool:
+        """Whether the part has written its file and reads it back, which moves nothing here and may take long."""
+        pump = self.stage.pump
+        return self.is_sink and self.given is not None and pump is not None and bool(pump.moved or pump.tail)
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is to be expected of the part any more."""
         return self.proof is not None or self.failure is not None

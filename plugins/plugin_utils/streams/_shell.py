@@ -204,13 +204,15 @@ while [ ! -e "$q" ]; do q=$(dirname -- "$q"); done
 """
 _PARENTS_MADE = 'mkdir -p -- "$p" 2>/dev/null\n'
 
-# The checksum is read back from what was written (as a rule from the page cache), while it goes to disk.
+# The checksum is read back from what was written (as a rule from the page cache), while it goes to disk. The empty
+# line before that says that all is written: till then a destination that does not go on has stalled.
 _SINK = r"""umask 077
 for o in $G; do rm -f -- "$p/$b.$o.part"; done
 set -C
-cat >"$t"; r=$?
+MANIFOLD_STAGE=$N cat >"$t"; r=$?
 n= h=
 if [ $r = 0 ]; then
+  echo
   sync "$t" 2>/dev/null &
   n=$(wc -c <"$t") && {hash} || r=1
   wait

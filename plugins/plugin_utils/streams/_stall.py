@@ -60,6 +60,5 @@ class Watch:
         if now - self._since < self._seconds:
             return None
         self._since = now
-        # A sink that has everything reads its file back, which moves nothing here and may take long.
-        waiting = [part for part in parts if not part.settled and not (part.is_sink and part.given is not None)]
+        waiting = [part for part in parts if not part.settled and not part.reads_back]
         return blocking(waiting) if waiting else None

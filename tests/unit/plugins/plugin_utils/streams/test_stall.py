@@ -123,12 +123,24 @@ def test_a_destination_that_takes_nothing_more_is_named(pipelines: Pipelines, tm
     assert not temporaries(tmp_path)
 
 
+def test_a_destination_that_sits_on_its_input_is_named(pipelines: Pipelines, tmp_path: Path) -> None:
+    swallows = _STOPS_READING.replace("child.wait()", "while os.read(0, 65536):\n    pass\nchild.wait()")
+    pipelines.add(FakeContext("db", (sys.executable, "-S", "-E", "-c", swallows)))
+    result = pipelines.run(
+        command("head -c 300000 /dev/zero", name="source"),
+        {"name": "stuck", "dest": str(tmp_path / "stuck"), "context": "db"},
+        stall_timeout=SECONDS,
+    )
+    assert result.failed_step == "stuck"
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- when there is a stall ---------------------------------------------------------------------------------------------
 
 
-def _part(moved: int = 0, *, settled: bool = False, is_sink: bool = False, given: int | None = None) -> Any:
+def _part(moved: int = 0, *, settled: bool = False, reads_back: bool = False) -> Any:
     stage = SimpleNamespace(pump=SimpleNamespace(moved=moved, blocked=()), stdin=3)
-    return SimpleNamespace(stage=stage, settled=settled, is_sink=is_sink, given=given, writer=None, readers=[])
+    return SimpleNamespace(stage=stage, settled=settled, reads_back=reads_back, writer=None, readers=[])
 
 
 class _Time:
@@ -195,7 +207,7 @@ def test_steps_that_all_ended_are_no_stall(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_destination_that_reads_itself_back_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
-    time, part = _Time(monkeypatch), _part(is_sink=True, given=1 << 40)
+    time, part = _Time(monkeypatch), _part(reads_back=True)
     watch = _stall.Watch(10)
     assert watch.look([part]) is None
     time.now += 1e6
@@ -203,8 +215,8 @@ def test_a_destination_that_reads_itself_back_is_no_stall(monkeypatch: pytest.Mo
 
 
 def test_a_destination_that_reads_itself_back_is_not_blamed_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    time, source, reading = _Time(monkeypatch), _part(settled=True), _part(is_sink=True, given=1 << 40)
-    stuck = _part(given=1 << 40)
+    time, source, reading = _Time(monkeypatch), _part(settled=True), _part(reads_back=True)
+    stuck = _part()
     reading.writer = stuck.writer = source
     watch = _stall.Watch(10)
     assert watch.look([source, reading, stuck]) is None
