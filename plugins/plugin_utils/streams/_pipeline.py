@@ -278,6 +278,11 @@ class _Run:
 
     def _release(self) -> None:
         for part in reversed(self._active):
+            try:
+                part.stage.begin()
+            except ContextError as exc:
+                raise part.failed(f"{exc.operation}: {exc.cause}", exc.remedy) from exc
+        for part in reversed(self._active):
             part.stage.release(self._pump(part), abandoned(part.stage.notes.get("left", [])))
 
     def _pump(self, part: Part) -> Pump:

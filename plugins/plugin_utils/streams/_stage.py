@@ -228,6 +228,9 @@ class Stage:
         assert self._stdout_fd is not None, "the stage was not started"
         return self._stdout_fd
 
+    def begin(self) -> None:
+        """Start what could not be started before its turn; raise ContextError if the program is not there."""
+
     def release(self, pump: Pump, arguments: Sequence[str] = ()) -> None:
         """Let the command run, with arguments for its script, and move what it prints with ``pump``."""
         self.pump = pump
@@ -352,7 +355,7 @@ class Stage:
 class BareStage(Stage):
     """A program run without a shell: it cannot speak for itself, so its transport's word is all there is.
 
-    It is started when the stages are, so that its input is there to be written to; it cannot be told to wait.
+    It cannot be told to wait either, so it begins only when every other stage is ready.
     """
 
     def __init__(self, name: str, context: Context, argv: Sequence[str], nonce: str, loop: Loop) -> None:
@@ -360,8 +363,12 @@ class BareStage(Stage):
         self._argv = argv
 
     def start(self) -> None:
-        self._run(lambda: self.context.launch_argv(self._argv))
+        """Only see whether the context can run programs like that; raise ContextError if it cannot."""
+        self.context.launch_argv(self._argv).started()
         self.phase = Phase.READY
+
+    def begin(self) -> None:
+        self._run(lambda: self.context.launch_argv(self._argv))
         self.ready_after = time.monotonic() - self._started
 
     def release(self, pump: Pump, arguments: Sequence[str] = ()) -> None:
