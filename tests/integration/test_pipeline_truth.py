@@ -309,7 +309,6 @@ def test_a_cut_stream_is_never_green(cut: Cut, broken: Break) -> None:
         assert in_pod(cut.pods[broken.pod], f"ls -A {folder}; cat {folder}/old").decode() == f"old\n{OLD}"
 
 
-@pytest.mark.xfail(strict=True, reason="a stage whose transport ended without its mark is not ended where it runs")
 def test_after_cuts_nobody_runs_on_and_nobody_saw_a_traceback(cut: Cut) -> None:
     assert cut.newcomers == [], "\n".join(cut.newcomers)
     assert_no_traceback(cut.result)
