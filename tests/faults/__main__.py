@@ -1,0 +1,116 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fault matrix on this machine; it needs the node tier (root, containerd, sshd).
+
+    python -m faults                                the subset that CI runs, and 40 random cuts
+    python -m faults --full --cuts 1000             every cell, every class of faults through ansible-playbook too
+    python -m faults --full --cuts 1000 --write-docs    the same, and docs/fault_matrix.md from it
+    python -m faults --only 'SIGKILL.*middle' --cuts 0  the cells whose name matches
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from faults import matrix, random_cuts, report
+from faults.cells import Runner
+from faults.model import Cell, Finding
+from faults.sites import Sites
+from testbed.bed import Bed
+from testbed.run import Run
+from testbed.tier import Tier, missing
+
+
+def run_cells(cells: Iterable[Cell], runner: Runner, run: Callable[[Cell], Finding]) -> list[Finding]:
+    """Run cells, those of different sites side by side; say each one's outcome as it comes."""
+    queues: dict[object, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        queues[runner.site(cell)].append(cell)
+    lock = threading.Lock()
+
+    def one(cell: Cell) -> Finding:
+        try:
+            finding = run(cell)
+        except Exception as exc:
+            finding = Finding(cell, (f"the harness failed: {exc!r}",), 0.0)
+        with lock:
+            print(f"{'ok  ' if not finding.problems else 'FAIL'} {finding.seconds:5.1f} s  {cell.name}", flush=True)
+            for problem in finding.problems:
+                print(f"       {problem}", flush=True)
+        return finding
+
+    stop = threading.Event()
+    with ThreadPoolExecutor(max(1, len(queues))) as pool:
+        found = [
+            pool.submit(lambda queue: [one(cell) for cell in queue if not stop.is_set()], queue)
+            for queue in queues.values()
+        ]
+        try:
+            return [finding for future in found for finding in future.result()]
+        except BaseException:
+            stop.set()  # each site finishes the cell that it is at
+            raise
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--full", action="store_true", help="every cell, and every class through ansible-playbook")
+    parser.add_argument("--only", metavar="REGEX", help="only the cells whose name matches, of all")
+    parser.add_argument("--playbooks", action="store_true", help="run the chosen cells through ansible-playbook")
+    parser.add_argument("--cuts", type=int, default=40, help="how many streams are cut at random (default: 40)")
+    parser.add_argument("--seed", type=int, default=None, help="repeat the random cuts of another run")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/fault_matrix.md")
+    options = parser.parse_args()
+    if options.write_docs and (options.only or not options.full or not options.cuts):
+        parser.error("--write-docs takes the whole matrix: --full and --cuts, without --only")
+    return options
+
+
+def _choose(options: argparse.Namespace) -> tuple[list[Cell], list[Cell]]:
+    """Return the cells for the engine, and those for ansible-playbook."""
+    if options.only:
+        chosen = [cell for cell in matrix.cells() if re.search(options.only, cell.name)]
+        return ([], chosen) if options.playbooks else (chosen, [])
+    if options.full:
+        return list(matrix.cells()), matrix.classes()
+    return matrix.subset(), []
+
+
+def main() -> int:
+    """Run what was asked for; return the exit status."""
+    options = _parse()
+    reason = missing(Tier.NODE)
+    if reason is not None:
+        sys.exit(f"the node tier cannot run here: {reason}")
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    for_engine, for_playbooks = _choose(options)
+    started = time.monotonic()
+    with Run() as run, Bed(run, Tier.NODE) as bed:
+        sites = Sites(run, bed)
+        try:
+            runner = Runner(run, bed, sites)
+            engine = run_cells(for_engine, runner, runner.through_engine)
+            plays = run_cells(for_playbooks, runner, runner.through_playbook)
+            cuts = random_cuts.run(run, sites, options.cuts, seed)
+        finally:
+            sites.close()
+    told = report.Report(tuple(engine), tuple(plays), cuts, time.monotonic() - started)
+    print(told.summary())
+    if options.write_docs:
+        report.write(told)
+    return 0 if told.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
