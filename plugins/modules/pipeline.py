@@ -136,7 +136,7 @@ options:
   creates:
     description:
       - A path in the context of the last step. If something is there, nothing is done.
-    type: path
+    type: str
   bwlimit:
     description: Bytes a second that the first step may print at most, such as V(10M).
     type: str
