@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fault matrix on this machine; it needs the node tier (root, containerd, sshd).
 
-    python -m faults                                the subset that CI runs, and 40 random cuts
-    python -m faults --full --cuts 1000             every cell, every class of faults through ansible-playbook too
-    python -m faults --full --cuts 1000 --write-docs    the same, and docs/fault_matrix.md from it
-    python -m faults --only 'SIGKILL.*middle' --cuts 0  the cells whose name matches
+python -m faults                                the subset that CI runs, and 40 random cuts
+python -m faults --full --cuts 1000             every cell, every class of faults through ansible-playbook too
+python -m faults --full --cuts 1000 --write-docs    the same, and docs/fault_matrix.md from it
+python -m faults --only 'SIGKILL.*middle' --cuts 0  the cells whose name matches
 """
 
 from __future__ import annotations

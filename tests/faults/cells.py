@@ -10,6 +10,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import yaml
+
 from faults.controllers import Controller, Engine, Hung, Outcome, Play
 from faults.model import SIZE, Cell, Expected, Finding, Place, Role, Transport
 from faults.scene import TARGET, NotThere, Scene, is_master
@@ -81,8 +83,6 @@ class Runner:
 
 
 def _inventory(site: Site) -> str:
-    import yaml
-
     return yaml.safe_dump({"all": {"hosts": {TARGET: site.inventory_vars()}}})
 
 
@@ -198,5 +198,3 @@ class _Trial:
 def _describe(outcome: Outcome) -> str:
     told = (outcome.result or {}).get("msg") or outcome.messages[-600:]
     return f"exit status {outcome.status}, {told}"
-
-

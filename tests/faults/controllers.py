@@ -152,5 +152,3 @@ def _workers(pid: int) -> list[int]:
     """Return the processes of a play that run its tasks, the last ones first."""
     found = [child for child in children_of(pid) if "ansible-playbook" in command_of(child)]
     return [*(deeper for child in found for deeper in _workers(child)), *found]
-
-

@@ -18,10 +18,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.manifold.core.plugins.plugin_utils._signals import raising
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context, Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._become import BecomePlugin
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import ExecCommand, KubernetesContext
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
@@ -40,9 +41,7 @@ class _WrappedLocal(LocalContext):
         super().__init__(name)
         self._prefix = tuple(word.encode() for word in prefix)
 
-    def launch(self, command: str) -> Any:
-        from dataclasses import replace
-
+    def launch(self, command: str) -> Launch:
         launch = super().launch(command)
         return replace(launch, argv=(*self._prefix, *launch.argv))
 

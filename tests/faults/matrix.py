@@ -13,8 +13,8 @@ from faults.model import KUBECTL, SIZE, SSH, Cell, Expected, Fault, Leg, Old, Pl
 
 _NO_CONNECTION = "a pipe between two local processes has no connection to cut or to stall"
 _NO_LIE_LOCALLY = "the command reads the controller's own pipe: there is no transport in between that could end it"
-_NO_POD = {transport: "no pod is involved" for transport in (Transport.LOCAL, *SSH)}
-_NO_SSHD = {transport: "no sshd is involved" for transport in (Transport.LOCAL, *KUBECTL)}
+_NO_POD = dict.fromkeys((Transport.LOCAL, *SSH), "no pod is involved")
+_NO_SSHD = dict.fromkeys((Transport.LOCAL, *KUBECTL), "no sshd is involved")
 _SOURCE = (Role.SOURCE,)
 _SINK = (Role.SINK,)
 _CUTS = {"0 bytes": 0.0, "1 byte": 1.0, "50 %": 0.5, "99.99 %": 0.9999}
@@ -48,8 +48,8 @@ def _faults() -> Iterator[Fault]:
     yield Fault("the command stalls", strike=strikes.stop_command, stalls=True)
     yield Fault(
         "the connection stalls",
-        prepare=strikes.stall_connection,
-        strike=strikes.stall_relay,
+        prepare=strikes.stall_stream,
+        strike=strikes.stall_connection,
         at=0.0,
         stalls=True,
         temporary_stays=True,

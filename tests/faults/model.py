@@ -91,7 +91,7 @@ def let_go(scene: Scene) -> None:
     scene.gate.open()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fault:
     """A row of the matrix.
 

@@ -19,9 +19,9 @@ import random
 import subprocess
 import sys
 import threading
-from collections import Counter
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,6 @@ class Cuts:
     seed: int
     verdicts: tuple[Verdict, ...]
     seconds: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
@@ -209,8 +208,6 @@ def _one(engine: _Engine, cut: Cut, site: PodSite) -> Verdict:
 
 def run(run: Run, sites: Sites, count: int, seed: int) -> Cuts:
     """Cut so many streams and say what came of them."""
-    import time
-
     started = time.monotonic()
     if not count:
         return Cuts(seed, ())

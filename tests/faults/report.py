@@ -142,7 +142,7 @@ def _count(findings: Sequence[Finding]) -> str:
 
 
 def _cuts_section(cuts: Cuts) -> list[str]:
-    lines = [
+    return [
         "## Random cuts",
         "",
         f"Streams of 0 bytes to {LARGEST >> 20} MiB (the logarithm is uniform) through kubectl, cut at a random byte "
@@ -156,9 +156,9 @@ def _cuts_section(cuts: Cuts) -> list[str]:
         *cut_lines(cuts),
         "```",
     ]
-    return lines
 
 
 def _made_by(report: Report) -> str:
     cells = f"{len(report.engine)} cells and {len(report.playbooks)} playbooks"
-    return f"{cells} in {report.seconds / 60:.0f} minutes, on Linux {platform.release()}, Python {platform.python_version()}."
+    machine = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{cells} in {report.seconds / 60:.0f} minutes, on {machine}."

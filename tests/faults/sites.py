@@ -12,7 +12,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,6 @@ from testbed.ssh.relay import Relay
 OLD_CONTENT = b"what was there before\n" * 500
 LOCKED_NAMES = {"present": "kept", "absent": "missing"}
 """Files of a place that cannot be written: one is there, one is not."""
-
-
-class NotPossible(Exception):
-    """A fault does not exist at a site."""
 
 
 class Site(abc.ABC):
@@ -90,14 +85,6 @@ class Site(abc.ABC):
     def ready(self) -> None:  # noqa: B027 -- most sites cannot be lost
         """Bring back what a fault took away."""
 
-    def line(self, leg: Leg) -> Line:
-        """Return the direction of the connection that a step's input or output takes."""
-        raise NotPossible(f"there is no relay in front of {self.transport.value}")
-
-    def stall(self, leg: Leg) -> None:
-        """Let nothing more through from the middle of the data on; called before the pipeline starts."""
-        raise NotPossible(f"{self.transport.value} has no connection that could stall")
-
     def lie(self, leg: Leg) -> list[str]:
         """Cut a leg in the middle, with success; return the words that the transport's program needs in front."""
         script = Path(__file__).with_name("lying_transport.sh")
@@ -126,7 +113,17 @@ class LocalSite(Site):
         return set()  # all that runs here bears the cell's own mark
 
 
-class SshSite(Site):
+class RemoteSite(Site):
+    """A context behind a connection, with a relay in front."""
+
+    relay: Relay
+
+    def line(self, leg: Leg) -> Line:
+        """Return the direction of the connection that a step's input or output takes."""
+        return self.relay.up if leg is Leg.INPUT else self.relay.down
+
+
+class SshSite(RemoteSite):
     """An SSH host with an account of its own, behind a relay; ``become`` through sudo with a password."""
 
     client = "ssh"
@@ -138,7 +135,7 @@ class SshSite(Site):
         made = bed.ssh_host("host", account=True, sudo=sudo, relay=True, password="secret" if self.becomes else None)
         self.host: SshHost = dataclasses.replace(made, password=None)  # the key lets in as well
         assert made.relay is not None
-        self.relay: Relay = made.relay
+        self.relay = made.relay
         self.control = run.new_directory("cp")
         self._stack.callback(close_masters, self.control)
         self._mark = self.host.run(f'printf %s "${HOST_VARIABLE}"').stdout.decode()
@@ -170,15 +167,12 @@ class SshSite(Site):
     def processes(self) -> set[int]:
         return {pid for pid in marked(HOST_VARIABLE, self._mark) if comm_of(pid) != "sshd"}
 
-    def line(self, leg: Leg) -> Line:
-        return self.relay.up if leg is Leg.INPUT else self.relay.down
-
     def heal(self) -> None:
         self.relay.up.resume()
         self.relay.down.resume()
 
 
-class PodSite(Site):
+class PodSite(RemoteSite):
     """A pod behind a relay in front of its API; its folder is mounted there under the same path."""
 
     client = "kubectl"
@@ -259,9 +253,6 @@ class PodSite(Site):
             "ansible_kubectl_container": "main",
         }
 
-    def line(self, leg: Leg) -> Line:
-        return self.relay.up if leg is Leg.INPUT else self.relay.down
-
     def arm(self, direction: Direction, action: Action, after: int) -> Fault:
         """Let a fault strike the next exec in this pod."""
         fault = self.kube.faults.add(Fault(direction, action, after, pod=self.name))
@@ -269,6 +260,7 @@ class PodSite(Site):
         return fault
 
     def stall(self, leg: Leg) -> None:
+        """Let nothing more through on the next exec's stream, from the middle of the data on."""
         self.arm(Direction.STDIN if leg is Leg.INPUT else Direction.STDOUT, Action.STALL, SIZE // 2)
 
     def lie(self, leg: Leg) -> list[str]:
@@ -355,7 +347,5 @@ def open_files(pid: int) -> list[str]:
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                found.append(os.readlink(entry))
+                found.append(str(entry.readlink()))
     return found
-
-

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from faults.model import SIZE, Leg, Old, Role, Strike
 from faults.scene import Scene
-from faults.sites import PodSite, SshSite
+from faults.sites import PodSite, RemoteSite, SshSite
 from testbed.processes import send_signal
 from testbed.ssh.line import Cut
 
@@ -23,6 +23,7 @@ def cut_by_relay(count: int) -> Strike:
 
     def strike(scene: Scene) -> None:
         how = Cut.FIN if scene.cell.old is Old.PRESENT else Cut.RST
+        assert isinstance(scene.site, RemoteSite)
         scene.site.line(MAIN_LEG[scene.cell.role]).cut_after(count, how)
         scene.gate.open()
 
@@ -38,16 +39,16 @@ def lie(leg: Leg) -> Strike:
     return prepare
 
 
-def stall_connection(scene: Scene) -> None:
-    """Let nothing more through on the stream of the step."""
+def stall_stream(scene: Scene) -> None:
+    """Let nothing more through on the stream to a pod, from the middle of the data on; its other streams go on."""
     if isinstance(scene.site, PodSite):
         scene.site.stall(MAIN_LEG[scene.cell.role])
 
 
-def stall_relay(scene: Scene) -> None:
-    """Let nothing more through on the connection to an SSH host, and let the source go on."""
+def stall_connection(scene: Scene) -> None:
+    """Let nothing more through on the connection to an SSH host, from the middle of the data on."""
     if isinstance(scene.site, SshSite):
-        scene.site.line(MAIN_LEG[scene.cell.role]).stall_after(SIZE // 4)
+        scene.site.line(MAIN_LEG[scene.cell.role]).stall_after(SIZE // 2)
     scene.gate.open()
 
 

@@ -38,6 +38,8 @@ class Suite(Enum):
     UNIT = "unit"
     TESTBED = "testbed"
     INTEGRATION = "integration"
+    FAULTS = "faults"
+    FAULTS_FULL = "faults-full"
     COVERAGE = "coverage"
     BUILD = "build"
     MOLECULE = "molecule"
@@ -48,8 +50,12 @@ FOLDERS = {
     Suite.UNIT: ("tests/unit", "tests/tools_tests"),
     Suite.TESTBED: ("tests/testbed_tests",),
     Suite.INTEGRATION: ("tests/integration",),
+    Suite.FAULTS: ("tests/faults",),
 }
 """The suites that pytest runs, and where their tests are."""
+
+ON_REQUEST = frozenset({Suite.FAULTS_FULL})
+"""The suites that run only when they are named: a subset of each is in the others."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ examples:
   ./test.sh --suite lint --suite unit        two suites
   ./test.sh tests/unit/test_x.py::test_y     one test
   ./test.sh --suite integration -- -k become -x
+  ./test.sh --suite faults-full              every fault on every transport; writes docs/fault_matrix.md
 
 The node tier needs root; on Debian the packages it misses are installed. Environments are kept below
 ${XDG_CACHE_HOME:-~/.cache}/manifold-core and may be removed at any time.
@@ -146,7 +153,7 @@ def _suites(chosen: list[str] | None, paths: list[str], tier: str | None) -> tup
     elif tier:
         wanted = set(FOLDERS)
     else:
-        wanted = set(Suite)
+        wanted = set(Suite) - ON_REQUEST
     return tuple(suite for suite in Suite if suite in wanted)
 
 

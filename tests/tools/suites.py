@@ -16,6 +16,9 @@ from tools.request import FOLDERS, Leg, Suite, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
+_UNMEASURED = (Suite.TESTBED, Suite.FAULTS)
+"""Suites of which the coverage says nothing: of the test bed, or of processes that are killed."""
+_RANDOM_CUTS = 1000
 
 
 class Skip(Exception):
@@ -78,7 +81,7 @@ def pytest(suite: Suite) -> Callable[[Workshop, Leg], Outcome]:
         env = workshop.variables(python, collections)
         env["PATH"] += ":" + workshop.system_path
         command = [python.tool("python"), "-m", "pytest", *_pytest_options(workshop, leg), *wanted]
-        if leg is Leg.DEFAULT and suite is not Suite.TESTBED:
+        if leg is Leg.DEFAULT and suite not in _UNMEASURED:
             command[2:2] = ["coverage", "run", f"--rcfile={coverage_table.settings(workshop.folder)}", "-m"]
         counts = workshop.folder / f"{suite.value}-{leg.value}.xml"
         command.append(f"--junit-xml={counts}")
@@ -104,6 +107,20 @@ def counted(path: Path) -> str:
 def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
     options = ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
     return [*options, "--tier", workshop.request.tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
+
+
+def faults_full(workshop: Workshop, leg: Leg) -> Outcome:
+    """The whole fault matrix and the random cuts; what follows ``--`` goes to ``python -m faults``."""
+    workshop.prepare_tiers()
+    if workshop.no_node_tier:
+        raise Skip(workshop.no_node_tier)
+    python = workshop.environment(leg.value)
+    env = workshop.variables(python, workshop.collections(leg))
+    env["PATH"] += ":" + workshop.system_path
+    env["PYTHONPATH"] = str(places.CHECKOUT / "tests")
+    command = [python.tool("python"), "-m", "faults", "--full", "--cuts", str(_RANDOM_CUTS), "--write-docs"]
+    command += workshop.request.pytest_arguments
+    return Outcome(workshop.check("fault matrix", command, cwd=places.CHECKOUT, env=env) == 0)
 
 
 def molecule(workshop: Workshop, _leg: Leg) -> Outcome:
@@ -138,6 +155,8 @@ RUNNERS: dict[Suite, Callable[[Workshop, Leg], Outcome]] = {
     Suite.UNIT: pytest(Suite.UNIT),
     Suite.TESTBED: pytest(Suite.TESTBED),
     Suite.INTEGRATION: pytest(Suite.INTEGRATION),
+    Suite.FAULTS: pytest(Suite.FAULTS),
+    Suite.FAULTS_FULL: faults_full,
     Suite.COVERAGE: coverage,
     Suite.BUILD: packaging.build,
     Suite.MOLECULE: molecule,

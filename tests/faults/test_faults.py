@@ -1,0 +1,108 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A part of the fault matrix that covers every fault, every transport and every role; the whole of it is a command.
+
+The cells of different transports run side by side, when the first of them is asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from faults import matrix, random_cuts
+from faults.cells import Runner
+from faults.model import Cell, Finding, Role, Transport
+from faults.report import cut_lines
+from faults.sites import Site, Sites
+from testbed.bed import Bed
+from testbed.run import Run
+from testbed.tier import Tier
+
+pytestmark = pytest.mark.node
+
+CUTS = 40
+SEED = 40
+
+
+@pytest.fixture(scope="session")
+def sites(testbed_run: Run) -> Iterator[Sites]:
+    """Where the steps run that faults befall."""
+    with Bed(testbed_run, Tier.NODE) as bed:
+        made = Sites(testbed_run, bed)
+        yield made
+        made.close()
+
+
+class _Findings:
+    """The cells of this session, run by one thread per site; each test waits for its own."""
+
+    def __init__(self, runner: Runner, cells: list[Cell]) -> None:
+        self._runner = runner
+        self._changed = threading.Condition()
+        self._found: dict[Cell, Finding] = {}
+        self._stopped = threading.Event()
+        queues: dict[Site, list[Cell]] = defaultdict(list)
+        for cell in cells:
+            queues[runner.site(cell)].append(cell)
+        self._threads = [threading.Thread(target=self._serve, args=(queue,)) for queue in queues.values()]
+        for thread in self._threads:
+            thread.start()
+
+    def _serve(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            if self._stopped.is_set():
+                return
+            finding = self._runner.through_engine(cell)
+            with self._changed:
+                self._found[cell] = finding
+                self._changed.notify_all()
+
+    def of(self, cell: Cell, seconds: float = 170) -> Finding:
+        """Return what came of a cell, when it is known."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: cell in self._found, seconds), f"no end in sight: {cell.name}"
+            return self._found[cell]
+
+    def close(self) -> None:
+        """Let each site finish the cell that it is at."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def _cells_of(session: pytest.Session) -> list[Cell]:
+    specs: list[Any] = [getattr(item, "callspec", None) for item in session.items]
+    return [spec.params["cell"] for spec in specs if spec is not None and "cell" in spec.params]
+
+
+@pytest.fixture(scope="session")
+def findings(testbed_run: Run, sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[Cell], Finding]]:
+    """Return what came of a cell; the first question starts all that this session asks for."""
+    with Bed(testbed_run, Tier.NODE) as bed:
+        found = _Findings(Runner(testbed_run, bed, sites), _cells_of(request.session))
+        yield found.of
+        found.close()
+
+
+@pytest.mark.parametrize("cell", [pytest.param(cell, id=cell.name) for cell in matrix.subset()])
+def test_what_is_red_left_nothing_and_what_is_green_is_whole(cell: Cell, findings: Callable[[Cell], Finding]) -> None:
+    assert findings(cell).problems == ()
+
+
+def test_no_random_cut_goes_undetected(testbed_run: Run, sites: Sites) -> None:
+    cuts = random_cuts.run(testbed_run, sites, CUTS, SEED)
+    assert len(cuts.verdicts) == CUTS
+    assert cuts.holds, "\n".join(cut_lines(cuts))
+
+
+def test_the_subset_covers_every_fault_transport_and_role() -> None:
+    cells = matrix.subset()
+    assert {cell.fault for cell in cells} == set(matrix.FAULTS)
+    assert {cell.transport for cell in cells} == set(Transport)
+    assert {cell.role for cell in cells} == set(Role)
