@@ -58,3 +58,12 @@ def test_a_launch_needs_nothing_but_its_arguments() -> None:
     launch = _Minimal("db").launch("true")
     assert (launch.env, launch.pass_fds, launch.dialog) == (None, (), None)
     launch.started()
+
+
+def test_a_context_that_has_a_shell_runs_nothing_without_one() -> None:
+    with pytest.raises(ContextError) as refused:
+        _Minimal("db").launch_argv(["tar", "c"])
+    assert str(refused.value) == (
+        "context 'db': running tar without a shell: a context of kind ssh always has a shell. "
+        "Leave 'proof' out: the proof by marker is the stronger one."
+    )

@@ -34,6 +34,10 @@ def test_a_command_is_the_last_argument_of_kubectl_exec() -> None:
     assert context.counts_input
 
 
+def test_a_program_runs_without_a_shell_where_there_is_none() -> None:
+    assert _context()[0].launch_argv(["/pause", "it's"]).argv == (*ARGV, b"/pause", b"it's")
+
+
 def test_the_command_line_is_built_once_and_freed_once() -> None:
     context, events = _context()
     assert not events, "nothing is made for a context that is not used"

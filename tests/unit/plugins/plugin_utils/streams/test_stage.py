@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils._linux import make_pipe
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context, ContextError, Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
 from ansible_collections.manifold.core.plugins.plugin_utils.streams import _shell
@@ -203,8 +204,9 @@ def test_a_stage_lingers_while_something_keeps_its_connection_open(
     assert stage.mark == Mark(0, None, False)
 
 
-def test_a_script_larger_than_a_pipe_reaches_its_shell(loop: Loop) -> None:
-    script = "# " + "x" * ((1 << 20) + 5000) + "\n" + _shell.source_script(NONCE, "echo data", Surroundings())
+def test_a_script_larger_than_a_pipe_reaches_its_shell(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{Stage.__module__}.make_pipe", lambda: make_pipe(4096))
+    script = "# " + "x" * 20_000 + "\n" + _shell.source_script(NONCE, "echo data", Surroundings())
     stage = Stage("dump", LocalContext("local"), script, NONCE, loop)
     stage.start()
     assert _run(loop, stage) == b"data\n"
