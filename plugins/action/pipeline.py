@@ -50,7 +50,11 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"bwlimit: {exc}"}
         with raising():
             outcome = run_pipeline(steps, ContextResolver(self, task_vars or {}).resolve, options)
-        return {**result, **outcome.as_task_result()}
+        result.update(outcome.as_task_result())
+        if self._task.no_log and outcome.failed_step:
+            # ansible-core 2.19 and later shows the message of a failed task all the same, and ours quotes stderr
+            result["msg"] = f"step '{outcome.failed_step}' failed; no_log hides the reason"
+        return result
 
     def _with_task_environment(self, steps: tuple[Step, ...]) -> list[Step]:
         """Give the task's environment to the commands that run on the task's own host, as for any module."""
