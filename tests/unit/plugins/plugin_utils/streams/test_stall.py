@@ -146,7 +146,7 @@ def _part(moved: int = 0, *, settled: bool = False, reads_back: bool = False) ->
 class _Time:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(_stall.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(_stall, "time", SimpleNamespace(monotonic=lambda: self.now))
 
 
 def test_a_byte_a_moment_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
