@@ -79,7 +79,12 @@ class Gate:
     def between(self, run: PlaybookRun) -> Iterator[None]:
         """Do something while the command waits."""
         come = threading.Event()
-        threading.Thread(target=lambda: (self.reached.read_bytes(), come.set()), daemon=True).start()
+
+        def listen() -> None:
+            self.reached.read_bytes()
+            come.set()
+
+        threading.Thread(target=listen, daemon=True).start()
         assert come.wait(SECONDS), f"the stream was not half through\n{run.stdout}\n{run.stderr}"
         yield
         threading.Thread(target=lambda: self.opened.write_text("go\n"), daemon=True).start()
@@ -387,7 +392,7 @@ def test_the_environment_of_the_task_reaches_its_own_steps_and_no_log_keeps_it(
     alpha, beta = ssh_host("alpha"), ssh_host("beta")
     say = "cat; printf '%s,' ${SECRET_WORD-nothing}"
     secret = "open-sesame-4711"
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"command": "printf '%s,' $SECRET_WORD"},
         {"context": "beta", "command": say},
         {"context": "alpha", "command": say},

@@ -128,4 +128,10 @@ def test_the_difference_begins_with_what_was_noticed(loop: Loop, note: list[str]
     parts[1].stage.notes["old"] = note
     (diff,) = _build(parts, None, replace(REPORT, diff=True)).diff
     assert diff["before"].startswith(before) and bool(diff["before"]) is bool(note)
+    assert diff["after"] == diff["before"], "it was not proven"
+    _written(parts[1], committed=False, changed=False)
+    (diff,) = _build(parts, None, replace(REPORT, diff=True)).diff
     assert diff["after"] == diff["before"], "it was not committed"
+    _written(parts[1], committed=True, changed=True)
+    (diff,) = _build(parts, None, replace(REPORT, diff=True)).diff
+    assert diff["after"].startswith("size: 3\nsha256: abc\nmodified: ")
