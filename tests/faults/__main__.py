@@ -67,12 +67,12 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--full", action="store_true", help="every cell, and every class through ansible-playbook")
     parser.add_argument("--only", metavar="REGEX", help="only the cells whose name matches, of all")
-    parser.add_argument("--playbooks", action="store_true", help="run the chosen cells through ansible-playbook")
+    parser.add_argument("--playbooks", action="store_true", help="only through ansible-playbook: a cell of each fault")
     parser.add_argument("--cuts", type=int, default=40, help="how many streams are cut at random (default: 40)")
     parser.add_argument("--seed", type=int, default=None, help="repeat the random cuts of another run")
     parser.add_argument("--write-docs", action="store_true", help="write docs/fault_matrix.md")
     options = parser.parse_args()
-    if options.write_docs and (options.only or not options.full or not options.cuts):
+    if options.write_docs and (options.only or options.playbooks or not options.full or not options.cuts):
         parser.error("--write-docs takes the whole matrix: --full and --cuts, without --only")
     return options
 
@@ -82,6 +82,8 @@ def _choose(options: argparse.Namespace) -> tuple[list[Cell], list[Cell]]:
     if options.only:
         chosen = [cell for cell in matrix.cells() if re.search(options.only, cell.name)]
         return ([], chosen) if options.playbooks else (chosen, [])
+    if options.playbooks:
+        return [], matrix.classes()
     if options.full:
         return list(matrix.cells()), matrix.classes()
     return matrix.subset(), []

@@ -53,21 +53,22 @@ class Runner:
 
     def through_playbook(self, cell: Cell) -> Finding:
         """Run a cell through ansible-playbook."""
-        site = self.site(cell)
-        site.ready()
-        inventory = self._bed.inventory(text=_inventory(site))
+        made: list[Inventory] = []
+
+        def play(scene: Scene, healthy: bool) -> Controller:
+            made.append(self._bed.inventory(text=_inventory(scene, healthy)))
+            arguments = {"steps": scene.steps(healthy=healthy), **scene.options()}
+            return Play(made[-1], arguments, scene.mark, scene.site.environment)
+
         try:
-            return self._cell(cell, lambda scene, healthy: self._play(inventory, scene, healthy))
+            return self._cell(cell, play)
         finally:
-            inventory.close()
+            for inventory in made:
+                inventory.close()
 
     def _engine(self, scene: Scene, healthy: bool) -> Controller:
         request = scene.request(healthy=healthy)
         return Engine(request, scene.mark, self._collections, scene.directory / "messages")
-
-    def _play(self, inventory: Inventory, scene: Scene, healthy: bool) -> Controller:
-        arguments = {"steps": scene.steps(healthy=healthy), **scene.options()}
-        return Play(inventory, arguments, scene.mark, scene.site.environment)
 
     def _cell(self, cell: Cell, start: Start) -> Finding:
         started = time.monotonic()
@@ -82,8 +83,9 @@ class Runner:
         return Finding(cell, tuple(problems), time.monotonic() - started)
 
 
-def _inventory(site: Site) -> str:
-    return yaml.safe_dump({"all": {"hosts": {TARGET: site.inventory_vars()}}})
+def _inventory(scene: Scene, healthy: bool) -> str:
+    variables = scene.site.inventory_vars([] if healthy else scene.prefix)
+    return yaml.safe_dump({"all": {"hosts": {TARGET: variables}}})
 
 
 class _Trial:

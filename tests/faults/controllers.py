@@ -135,14 +135,11 @@ class Play(Controller):
             done = self._run.wait(seconds)
         except PlaybookError as exc:
             raise Hung(str(exc)) from exc
-        results = [task.result for task in done.tasks if task.task == self.TASK]
+        results = [{**task.result, "failed": task.status == "failed"} for task in done.tasks if task.task == self.TASK]
         return Outcome(done.rc, results[-1] if results else None, done.stdout + done.stderr)
 
     def processes(self) -> list[int]:
-        return [pid for pid in marked(CELL_VARIABLE, self._mark) if pid not in self._ours()]
-
-    def _ours(self) -> set[int]:
-        return {self.pid}
+        return [pid for pid in marked(CELL_VARIABLE, self._mark) if pid != self.pid]
 
     def close(self) -> None:
         self._run.kill_all()

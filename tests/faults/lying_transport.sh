@@ -7,7 +7,7 @@
 leg=$1 bytes=$2
 shift 2
 case " $* " in
-*" -N "*) exec "$@" ;; # ssh's master carries no data of its own
+*" -N "* | *" -O "*) exec "$@" ;; # ssh's master carries no data of its own
 esac
 # without its buffer head passes on at once what there is
 limit() { stdbuf -o0 head -c "$bytes"; }

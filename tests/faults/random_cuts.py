@@ -34,8 +34,11 @@ from testbed.kube.faults import Action, Direction
 from testbed.run import Run
 
 LARGEST = 4 << 20
-_PREAMBLE = 4096
-"""About the most that goes to a stage before its data: its script."""
+_PREAMBLE = 2500
+"""About what goes to a stage before its data: its script."""
+_MARK = 74
+_REPORT = 150
+"""About what a sink prints, with its mark."""
 _PLACES = 3
 """Streams at a time of each protocol."""
 _STREAM_SECONDS = 120.0
@@ -122,7 +125,7 @@ def _cut(number: int, chance: random.Random) -> Cut:
     action = chance.choice(_SUCCESS[leg] if number // 2 % 2 else _ABRUPT)
     size = round(math.exp(chance.uniform(0, math.log(LARGEST + 1)))) - 1
     report = role is Role.SINK and leg is Leg.OUTPUT
-    longest = 256 if report else size + (_PREAMBLE if leg is Leg.INPUT else 128)
+    longest = _REPORT if report else size + (_PREAMBLE if leg is Leg.INPUT else _MARK)
     transport = (Transport.WEBSOCKET, Transport.SPDY)[number % 2]
     return Cut(number, transport, role, leg, action, size, chance.randrange(longest + 1))
 

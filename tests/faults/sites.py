@@ -13,6 +13,7 @@ import abc
 import contextlib
 import dataclasses
 import random
+import shlex
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,8 +70,8 @@ class Site(abc.ABC):
         """Return the context as the driver takes it; ``prefix`` are words in front of the transport's program."""
 
     @abc.abstractmethod
-    def inventory_vars(self) -> dict[str, Any]:
-        """Return the variables of an inventory host for the context."""
+    def inventory_vars(self, prefix: list[str]) -> dict[str, Any]:
+        """Return the variables of an inventory host for the context; ``prefix`` as in :meth:`description`."""
 
     @abc.abstractmethod
     def processes(self) -> set[int]:
@@ -106,7 +107,8 @@ class LocalSite(Site):
     def description(self, prefix: list[str]) -> dict[str, Any]:
         return {"kind": "local", "prefix": prefix}
 
-    def inventory_vars(self) -> dict[str, Any]:
+    def inventory_vars(self, prefix: list[str]) -> dict[str, Any]:
+        assert not prefix, "Ansible reaches this machine without a program that could lie"
         return {"ansible_connection": "ansible.builtin.local"}
 
     def processes(self) -> set[int]:
@@ -160,9 +162,16 @@ class SshSite(RemoteSite):
         }
         return description | ({"become_password": self.host.become_password} if self.becomes else {})
 
-    def inventory_vars(self) -> dict[str, Any]:
-        become = {"ansible_become": True, "ansible_become_password": self.host.become_password}
-        return self.host.inventory_vars() | (become if self.becomes else {})
+    def inventory_vars(self, prefix: list[str]) -> dict[str, Any]:
+        variables = self.host.inventory_vars()
+        if self.becomes:
+            variables |= {"ansible_become": True, "ansible_become_password": self.host.become_password}
+        if prefix:
+            program = self.directory / "lying-ssh"
+            program.write_text(f'#!/bin/sh\nexec {shlex.join(prefix)} ssh "$@"\n')
+            program.chmod(0o755)
+            variables["ansible_ssh_executable"] = str(program)
+        return variables
 
     def processes(self) -> set[int]:
         return {pid for pid in marked(HOST_VARIABLE, self._mark) if comm_of(pid) != "sshd"}
@@ -244,7 +253,8 @@ class PodSite(RemoteSite):
         argv += ["exec", "-i", self.name, "-c", "main", "--"]
         return {"kind": "kubernetes", "argv": argv, "env": self.environment}
 
-    def inventory_vars(self) -> dict[str, Any]:
+    def inventory_vars(self, prefix: list[str]) -> dict[str, Any]:
+        assert not prefix, "a fault of the API server needs no program in front of kubectl"
         return {
             "ansible_connection": "kubernetes.core.kubectl",
             "ansible_kubectl_kubeconfig": str(self.kubeconfig),
