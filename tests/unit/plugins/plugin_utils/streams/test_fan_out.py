@@ -208,14 +208,15 @@ def test_a_branch_that_leaves_something_running_does_not_harm_the_others(
     """What it leaves holds its connection and its input; it is let go after a while, and the source goes on."""
     transport = ("/bin/sh", "-c", '/bin/sh -c "$1" | cat', "transport")
     pipelines.add(FakeContext("db", transport, counts_input=False))
-    source = "i=0; while [ $i -lt 40 ]; do echo $i; i=$((i+1)); sleep 0.1; done"
+    # more at first than is kept back for a mark
+    source = f"echo {'x' * 200}; i=0; while [ $i -lt 40 ]; do echo $i; i=$((i+1)); sleep 0.1; done"
     result = pipelines.run(
         command(source, name="source"),
         command(f"exec 3<&0; head -c 1; sleep 1000 <&3 & echo $! >{tmp_path}/left", "db", name="lingers"),
         _save(folder, "b", "source"),
     )
     assert result.msg is None
-    assert (folder / "b").read_text() == "".join(f"{number}\n" for number in range(40))
+    assert (folder / "b").read_text() == "x" * 200 + "\n" + "".join(f"{number}\n" for number in range(40))
     assert ends(int((tmp_path / "left").read_text()))
 
 
