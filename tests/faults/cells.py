@@ -172,7 +172,7 @@ class _Trial:
         while (left := self._left()) and time.monotonic() < deadline:
             await_exit(left, max(0.0, deadline - time.monotonic()))
         if left:
-            self._problems += [f"left running: {command_of(pid)[:160]}" for pid in left]
+            self._problems.append(f"left running: {', '.join(sorted(command_of(pid)[:40] for pid in left))}")
             send_signal(left, signal.SIGKILL)
 
     def _left(self) -> list[int]:

@@ -112,8 +112,20 @@ def write(report: Report) -> None:
     table = _table(report, notes)
     parts = [_HEAD.format(command=COMMAND, sizes=sizes), "\n".join(table), ""]
     parts += [f"[^{number}]: {note}" for number, note in enumerate(notes, 1)]
-    parts += ["", _AFTER_TABLE, *_cuts_section(report.cuts), "", _made_by(report)]
+    parts += ["", *_failures_section(report), _AFTER_TABLE, *_cuts_section(report.cuts), "", _made_by(report)]
     DOCUMENT.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _failures_section(report: Report) -> list[str]:
+    if not report.failures:
+        return []
+    lines = [f"- {each.cell.name.replace(' | ', ', ')}: {_first(each)}" for each in report.failures]
+    return ["These cells do not hold:", "", *lines, ""]
+
+
+def _first(finding: Finding) -> str:
+    """Return the first problem of a cell, without what differs from run to run."""
+    return finding.problems[0].partition(": [")[0][:100]
 
 
 def _table(report: Report, notes: list[str]) -> list[str]:
