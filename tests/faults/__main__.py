@@ -15,14 +15,11 @@ import argparse
 import re
 import secrets
 import sys
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from faults import matrix, random_cuts, report
 from faults.cells import Runner
+from faults.crew import Crew
 from faults.model import Cell, Finding
 from faults.sites import Sites
 from testbed.bed import Bed
@@ -30,35 +27,11 @@ from testbed.run import Run
 from testbed.tier import Tier, missing
 
 
-def run_cells(cells: Iterable[Cell], runner: Runner, run: Callable[[Cell], Finding]) -> list[Finding]:
-    """Run cells, those of different sites side by side; say each one's outcome as it comes."""
-    queues: dict[object, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        queues[runner.site(cell)].append(cell)
-    lock = threading.Lock()
-
-    def one(cell: Cell) -> Finding:
-        try:
-            finding = run(cell)
-        except Exception as exc:
-            finding = Finding(cell, (f"the harness failed: {exc!r}",), 0.0)
-        with lock:
-            print(f"{'ok  ' if not finding.problems else 'FAIL'} {finding.seconds:5.1f} s  {cell.name}", flush=True)
-            for problem in finding.problems:
-                print(f"       {problem}", flush=True)
-        return finding
-
-    stop = threading.Event()
-    with ThreadPoolExecutor(max(1, len(queues))) as pool:
-        found = [
-            pool.submit(lambda queue: [one(cell) for cell in queue if not stop.is_set()], queue)
-            for queue in queues.values()
-        ]
-        try:
-            return [finding for future in found for finding in future.result()]
-        except BaseException:
-            stop.set()  # each site finishes the cell that it is at
-            raise
+def _tell(finding: Finding) -> None:
+    verdict = "FAIL" if finding.problems else "ok  "
+    print(f"{verdict} {finding.seconds:5.1f} s  {finding.cell.name}", flush=True)
+    for problem in finding.problems:
+        print(f"       {problem}", flush=True)
 
 
 def _parse() -> argparse.Namespace:
@@ -102,8 +75,10 @@ def main() -> int:
         sites = Sites(run, bed)
         try:
             runner = Runner(run, bed, sites)
-            engine = run_cells(for_engine, runner, runner.through_engine)
-            plays = run_cells(for_playbooks, runner, runner.through_playbook)
+            with Crew(runner, for_engine, runner.through_engine, _tell) as crew:
+                engine = crew.all()
+            with Crew(runner, for_playbooks, runner.through_playbook, _tell) as crew:
+                plays = crew.all()
             cuts = random_cuts.run(run, sites, options.cuts, seed)
         finally:
             sites.close()

@@ -8,8 +8,6 @@ The cells of different transports run side by side, when the first of them is as
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,9 +15,10 @@ import pytest
 
 from faults import matrix, random_cuts
 from faults.cells import Runner
+from faults.crew import Crew
 from faults.model import Cell, Finding, Role, Transport
 from faults.report import cut_lines
-from faults.sites import Site, Sites
+from faults.sites import Sites
 from testbed.bed import Bed
 from testbed.run import Run
 from testbed.tier import Tier
@@ -28,6 +27,8 @@ pytestmark = pytest.mark.node
 
 CUTS = 40
 SEED = 40
+_PATIENCE = 170.0
+"""Seconds that a test waits for its cell, whose turn comes after those of others."""
 
 
 @pytest.fixture(scope="session")
@@ -39,43 +40,6 @@ def sites(testbed_run: Run) -> Iterator[Sites]:
         made.close()
 
 
-class _Findings:
-    """The cells of this session, run by one thread per site; each test waits for its own."""
-
-    def __init__(self, runner: Runner, cells: list[Cell]) -> None:
-        self._runner = runner
-        self._changed = threading.Condition()
-        self._found: dict[Cell, Finding] = {}
-        self._stopped = threading.Event()
-        queues: dict[Site, list[Cell]] = defaultdict(list)
-        for cell in cells:
-            queues[runner.site(cell)].append(cell)
-        self._threads = [threading.Thread(target=self._serve, args=(queue,)) for queue in queues.values()]
-        for thread in self._threads:
-            thread.start()
-
-    def _serve(self, cells: list[Cell]) -> None:
-        for cell in cells:
-            if self._stopped.is_set():
-                return
-            finding = self._runner.through_engine(cell)
-            with self._changed:
-                self._found[cell] = finding
-                self._changed.notify_all()
-
-    def of(self, cell: Cell, seconds: float = 170) -> Finding:
-        """Return what came of a cell, when it is known."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: cell in self._found, seconds), f"no end in sight: {cell.name}"
-            return self._found[cell]
-
-    def close(self) -> None:
-        """Let each site finish the cell that it is at."""
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def _cells_of(session: pytest.Session) -> list[Cell]:
     specs: list[Any] = [getattr(item, "callspec", None) for item in session.items]
     return [spec.params["cell"] for spec in specs if spec is not None and "cell" in spec.params]
@@ -85,9 +49,9 @@ def _cells_of(session: pytest.Session) -> list[Cell]:
 def findings(testbed_run: Run, sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[Cell], Finding]]:
     """Return what came of a cell; the first question starts all that this session asks for."""
     with Bed(testbed_run, Tier.NODE) as bed:
-        found = _Findings(Runner(testbed_run, bed, sites), _cells_of(request.session))
-        yield found.of
-        found.close()
+        runner = Runner(testbed_run, bed, sites)
+        with Crew(runner, _cells_of(request.session), runner.through_engine) as crew:
+            yield lambda cell: crew.of(cell, _PATIENCE)
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=cell.name) for cell in matrix.subset()])
