@@ -19,6 +19,13 @@ class ContextKind(Enum):
     KUBERNETES = "kubernetes"
 
 
+def sentence(cause: str, remedy: str | None) -> str:
+    """Return a cause and what to do about it, as one text."""
+    if not remedy:
+        return cause
+    return f"{cause} {remedy}" if cause.endswith((".", "?", "!")) else f"{cause}. {remedy}"
+
+
 class ContextError(Exception):
     """A context cannot be used. The text names the context, the operation, the cause and, if known, the remedy."""
 
@@ -28,7 +35,7 @@ class ContextError(Exception):
         self.cause = cause
         self.remedy = remedy
         text = f"context '{context}': {operation}: {cause}"
-        super().__init__(f"{text}. {remedy}" if remedy else text)
+        super().__init__(sentence(text, remedy))
 
 
 @dataclass(frozen=True)

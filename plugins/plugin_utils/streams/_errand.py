@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._required import required
 from ..contexts._base import Context, ContextError
 from . import _shell
 from ._loop import DeadlineReached, Loop
@@ -100,10 +101,8 @@ class _Running:
         return self._result is not None
 
     def _read(self) -> ErrandResult:
-        pump = self.stage.pump
-        assert isinstance(pump, CapturePump)
         mark = self.stage.mark
-        stdout = pump.captured.decode(errors="replace")
+        stdout = required(self.stage.pump, "pump of an errand").captured.decode(errors="replace")
         if mark is None:
             return ErrandResult(None, stdout, self.stage.stderr or "the connection was lost")
         return ErrandResult(mark.rc, stdout, self.stage.stderr)

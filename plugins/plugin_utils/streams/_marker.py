@@ -18,7 +18,7 @@ from dataclasses import dataclass
 NONCE_LENGTH = 32
 _HEAD = "\x1emanifold "
 MARK_LENGTH = len(_HEAD) + NONCE_LENGTH + 1 + 3 + 1 + 20 + 1
-"""Bytes of a mark; a pump holds back this many until it knows whether they are one."""
+"""Bytes of a mark; a pump holds back no more than this many."""
 
 PRINTF_FORMAT = r"\036manifold %s %03d %20s\n"
 """What a POSIX ``printf`` needs to write a mark: nonce, status, and the count of input bytes or a word."""
@@ -27,6 +27,8 @@ UNCOUNTED = "-"
 """Written as the count by a stage that has no input or does not count it."""
 EARLY = "early"
 """Written as the count by a stage whose command closed its input before the end, on purpose."""
+LOST = "lost"
+"""Written as the count by a stage whose counting ended before the input did."""
 
 _PATTERN = re.compile(rb"\x1emanifold ([0-9a-f]{32}) (\d{3}) ([ 0-9a-z-]{20})\n")
 
@@ -34,6 +36,12 @@ _PATTERN = re.compile(rb"\x1emanifold ([0-9a-f]{32}) (\d{3}) ([ 0-9a-z-]{20})\n"
 def new_nonce() -> str:
     """Return a number that no data can hold by accident, in hexadecimal."""
     return secrets.token_hex(NONCE_LENGTH // 2)
+
+
+def held_back(tail: bytes) -> int:
+    """Return how many of the last bytes seen may be the beginning of a mark, or a whole one."""
+    start = tail.rfind(_HEAD[:1].encode(), max(0, len(tail) - MARK_LENGTH))
+    return 0 if start < 0 else len(tail) - start
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Mark:
     """Bytes the stage was given up to the end of its input; None if it did not count."""
     closed_early: bool
     """The command stopped reading before the end of its input."""
+    lost_count: bool = False
+    """Counting the input ended early, and nothing can be said of it."""
 
 
 def parse_mark(tail: bytes, nonce: str) -> Mark | None:
@@ -55,4 +65,6 @@ def parse_mark(tail: bytes, nonce: str) -> Mark | None:
     count = match[3].strip().decode()
     if count in (UNCOUNTED, EARLY):
         return Mark(int(match[2]), None, count == EARLY)
+    if count == LOST:
+        return Mark(int(match[2]), None, False, lost_count=True)
     return Mark(int(match[2]), int(count), False) if count.isdigit() else None

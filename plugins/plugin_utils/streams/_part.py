@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ..contexts._base import Context
+from .._required import required
+from ..contexts._base import Context, sentence
 from . import _shell
 from ._leftovers import owner
 from ._loop import Loop
 from ._marker import Mark, new_nonce
-from ._pump import CapturePump
 from ._result import SinkResult
-from ._spec import Step, StepKind
+from ._spec import Step
 from ._stage import BareStage, Stage
 
 _SHOWN_STDERR_LINES = 3
@@ -26,8 +26,7 @@ class StepFailed(Exception):
 
     def __init__(self, step: Step, context: str, cause: str, remedy: str | None = None) -> None:
         self.step = step
-        text = f"step '{step.name}' ({context}): {cause}"
-        super().__init__(f"{text}. {remedy}" if remedy else text)
+        super().__init__(sentence(f"step '{step.name}' ({context}): {cause}", remedy))
 
 
 class Proof(Enum):
@@ -87,8 +86,8 @@ class Part:
         """Believe the stage, which has ended, or raise StepFailed."""
         mark = self.stage.mark
         if mark is None:
-            assert self.stage.pump is not None
-            seen = self.stage.pump.moved + len(self.stage.pump.tail)
+            pump = required(self.stage.pump, "pump of a stage that ran")
+            seen = pump.moved + len(pump.tail)
             raise self.failed(
                 f"its output ended after {seen} bytes without proof that it is whole "
                 f"(the connection's exit status is {self.stage.status})"
@@ -96,31 +95,30 @@ class Part:
         if mark.rc not in self.step.ok_codes:
             raise self.failed(f"it failed with exit status {mark.rc}")
         self._judge_input(mark)
-        if self.is_sink:
-            self.written = self._judge_file()
+        if self.sink is not None and self.writer is not None:
+            self.written = self._judge_file(self.sink, self.writer)
         self.proof = Proof.TRANSPORT if self.step.bare else Proof.MARKER
 
     def _judge_input(self, mark: Mark) -> None:
         if self.writer is None or mark.closed_early:
             return
+        if mark.lost_count:
+            raise self.failed("the count of its input was lost there: whoever counted was ended")
         if self.given is None and (mark.bytes_given is not None or self.is_sink):
             raise self.failed("its input was cut: it saw the end of its data before there was one")
         if mark.bytes_given is not None and mark.bytes_given != self.given:
             raise self.failed(f"its input was cut: it was given {mark.bytes_given} of {self.given} bytes")
 
-    def _judge_file(self) -> SinkResult:
-        assert self.writer is not None and self.sink is not None
-        report, source = self.stage.pump, self.writer.stage.pump
-        assert isinstance(report, CapturePump) and source is not None
-        size, _space, checksum = report.captured.decode(errors="replace").strip().partition(" ")
+    def _judge_file(self, sink: _shell.Sink, writer: Part) -> SinkResult:
+        source = required(writer.stage.pump, "pump of a sink's writer")
+        report = required(self.stage.pump, "pump of a sink").captured
+        size, _space, checksum = report.decode(errors="replace").strip().partition(" ")
         if not size.isdigit() or int(size) != self.given:
             raise self.failed(f"it wrote {size or 'no'} bytes of {self.given}")
         sent = source.digest()
         if sent is not None and checksum != sent:
             raise self.failed(f"what it wrote has the SHA-256 {checksum}, what was sent has {sent}")
-        return SinkResult(
-            self.step.name, self.context.name, self.sink.dest, int(size), sent, committed=False, changed=False
-        )
+        return SinkResult(self.step.name, self.context.name, sink.dest, int(size), sent, committed=False, changed=False)
 
 
 def make_part(
@@ -129,8 +127,7 @@ def make_part(
     """Return the part for a step, not started, joined to the part it reads from."""
     nonce = new_nonce()
     sink = None
-    if step.kind is StepKind.SINK:
-        assert step.dest is not None
+    if step.dest is not None:
         temporary = f"{operation}.{owner()}"
         sink = _shell.Sink(step.dest, temporary, step.mode, step.owner, step.group, step.create_parents)
     if step.bare and step.argv:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from .._required import required
 from ..contexts._base import Context, ContextError
 from ..operations._identity import new_operation_id
 from . import _outcome as outcome
@@ -336,9 +337,9 @@ class _Run:
 
     def _believe(self, part: Part) -> None:
         """Tell the readers of a proven stage that their input ended, and its writer if nobody reads it any more."""
-        assert part.stage.pump is not None
+        moved = required(part.stage.pump, "pump of a stage that is proven").moved
         for reader in part.readers:
-            reader.given = part.stage.pump.moved
+            reader.given = moved
             reader.stage.end_input()
         self._end_unread(part.writer)
 
@@ -404,7 +405,7 @@ class _Run:
     def _end_stages(self, parts: Sequence[Part]) -> None:
         """End the processes of stages where they run, by a second connection: their inputs stay open till then."""
         errands = [
-            Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.sink))
+            Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.sink, part.stage.group))
             for part in parts
             if part.stage.phase in (Phase.RUNNING, Phase.DONE)
         ]

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Moves what a stage writes to where it is read, and keeps back the mark at its end.
 
-A pump never lets the last MARK_LENGTH bytes of a stream through before its end is known: they may be the mark.
-Data is spliced from pipe to pipe without being copied where nobody has to look at it, and read where it is
+A pump lets nothing through that may turn out to be the mark, which begins with a byte of its own and ends with the
+stream. Data is spliced from pipe to pipe without being copied where nobody has to look at it, and read where it is
 hashed, captured or written to several readers. A pump never blocks; whoever drives it waits for descriptors
 (see _loop.py).
 """
@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Protocol
 
 from .._linux import bytes_in_pipe, splice
-from ._marker import MARK_LENGTH
+from ._marker import MARK_LENGTH, held_back
 from ._throttle import Throttle
 
 CHUNK = 1 << 20
@@ -66,6 +66,8 @@ class Pump(abc.ABC):
         self.source = source
         self.hold = hold
         self.moved = 0
+        self.captured = bytearray()
+        """What was kept of the data, by a pump that does not pass it on."""
         self._tail = b""
         self._throttle = throttle
 
@@ -73,6 +75,10 @@ class Pump(abc.ABC):
     def tail(self) -> bytes:
         """The last bytes seen, kept back because they may be the mark."""
         return self._tail
+
+    def _held(self, seen: bytes) -> int:
+        """Return how many of the last bytes seen have to be kept back."""
+        return held_back(seen) if self.hold else 0
 
     def _allowed(self) -> int:
         """Return how many bytes may be taken from the source now."""
@@ -109,7 +115,6 @@ class CapturePump(Pump):
 
     def __init__(self, source: int, limit: int, hold: int = MARK_LENGTH) -> None:
         super().__init__(source, hold)
-        self.captured = bytearray()
         self.limit = limit
 
     def step(self) -> Wait:
@@ -121,7 +126,7 @@ class CapturePump(Pump):
             if not data:
                 return Wait.END
             seen = self._tail + data
-            ready = max(0, len(seen) - self.hold)
+            ready = len(seen) - self._held(seen)
             self.captured += seen[: max(0, min(ready, self.limit - len(self.captured)))]
             self.moved += ready
             self._tail = seen[ready:]
@@ -169,6 +174,7 @@ class CopyPump(Pump):
         # pages that are never touched cost nothing
         self._ring = memoryview(mmap.mmap(-1, self._capacity))
         self._read = 0
+        self._ready = 0  # the offset up to which bytes may go
         self._ended = False
 
     @property
@@ -178,11 +184,6 @@ class CopyPump(Pump):
     @property
     def blocked(self) -> tuple[int, ...]:
         return tuple(target.fd for target in self._targets if target.open and target.sent < self._ready)
-
-    @property
-    def _ready(self) -> int:
-        """The offset up to which bytes may go."""
-        return max(0, self._read - self.hold)
 
     def drop(self, fd: int) -> None:
         for target in self._targets:
@@ -218,6 +219,8 @@ class CopyPump(Pump):
             return Wait.DATA
         self._read += count
         self._spend(count)
+        last = b"".join(self._slices(max(self._ready, self._read - self.hold), self._read))
+        self._ready = self._read - self._held(last)
         if self._hash is not None:
             for part in self._slices(self._hashed, self._ready):
                 self._hash.update(part)
@@ -311,7 +314,7 @@ class SplicePump(Pump):
             return Wait.END
         self._spend(len(data))
         kept = self._tail + data
-        cut = max(0, len(kept) - self.hold)
+        cut = len(kept) - self._held(kept)
         self._pending, self._tail = kept[:cut], kept[cut:]
         return None
 

@@ -18,7 +18,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._marker import EARLY, PRINTF_FORMAT, UNCOUNTED
+from ._marker import EARLY, LOST, PRINTF_FORMAT, UNCOUNTED
 
 NOT_READ = 97
 """Exit status of a bootstrap whose script was cut."""
@@ -85,7 +85,7 @@ note() {{ printf '%s note %s %s\n' "$N" "$1" "$2" >&2; }}
 mark() {{ printf '{mark}' "$N" "$1" "$2"; }}
 """
 
-_NEEDS = "command -v {word} >/dev/null 2>&1 || refuse {message}\n"
+_NEEDS = "( {exports}command -v {word} ) >/dev/null 2>&1 || refuse {message}\n"
 
 _CHDIR = "cd {path} 2>/dev/null || refuse {message}\n"
 
@@ -112,17 +112,19 @@ done
 _ENVIRONMENTS = "/proc/[0-9]*/environ"
 _ARGUMENTS = "/proc/[0-9]*/cmdline"
 
-# The standard input of a source is its lifeline: when it ends before the command does, whoever reads is gone.
+# The standard input of a source is its lifeline: when it ends before the command does, whoever reads is gone. The shell
+# itself goes first: it would end this watch, and then wait for ever to write its mark to nobody.
 _SOURCE = r"""exec 3<&0 </dev/null
 ( exec 3<&-; {run} ) & c=$!
 ( while IFS= read -r _; do :; done
 trap '' TERM
+kill -KILL $$
 {end}[ "$P" != 0 ] && c="-$P"
-kill -KILL -- $c
+kill -KILL $c
 ) <&3 >/dev/null 2>&1 & w=$!
 exec 3<&-
 wait $c; r=$?
-kill -KILL $w 2>/dev/null
+{{ kill -TERM $w; wait $w; }} 2>/dev/null
 mark $r {uncounted}
 exit $r
 """
@@ -137,33 +139,39 @@ mark $r {uncounted}
 exit $r
 """
 
-# dd says how much it passed on; a copy that could not finish means that the command stopped reading.
-# Where dd does not count (busybox as Debian builds it), tee and wc do, at a price.
+# dd says how much it passed on; if it ended because nobody read on, the command stopped reading on purpose, and any
+# other end is none. Where dd does not count (busybox as Debian builds it), tee and wc do, at a price.
 _COUNTED = r"""exec 4>&1 5>&2
 case "$(LC_ALL=C dd if=/dev/null 2>&1)" in
 *" bytes"*)
   x=$(exec 3>&1 >&4
-    {{ LC_ALL=C dd bs=65536 2>&3 || echo early >&3; }} |
+    {{ LC_ALL=C dd bs=65536 2>&3; echo "copy=$?" >&3; }} |
     {{ ( exec 3>&- 4>&-; {run} ) 2>&5; echo "rc=$?" >&3; }}) ;;
 *)
   x=$(exec 3>&1
-    {{ {{ tee /proc/self/fd/6 2>/dev/null || echo early >&3; }} |
+    {{ {{ LC_ALL=C tee /proc/self/fd/6 2>&3; echo "copy=$?" >&3; }} |
     {{ ( exec 3>&- 6>&-; {run} ) >&4 2>&5; echo "rc=$?" >&3; }} }} 6>&1 |
-    {{ n=$(wc -c); echo "$n bytes" >&3; }}) ;;
+    {{ n=$(wc -c) && echo "$n bytes" >&3 || echo uncounted >&3; }}) ;;
 esac
-i= r=255 e=
+i= r=255 e= k=
 IFS='
 '
 set -f
 for l in $x; do
   case "$l" in
     rc=*) r=${{l#rc=}} ;;
-    early) e=1 ;;
+    copy=*) k=${{l#copy=}} ;;
+    *[Bb]"roken pipe"*) e=1 ;;
+    uncounted) e=2 ;;
     *" byte"*) i=${{l%% byte*}} ;;
   esac
 done
 i=${{i##* }}
-if [ -n "$e" ] || [ -z "$i" ]; then i={early}; fi
+case "$k$e" in
+  0) [ -n "$i" ] || i={lost} ;;
+  141|11) i={early} ;;
+  *) i={lost} ;;
+esac
 mark $r "$i"
 exit $r
 """
@@ -179,6 +187,7 @@ _SINK_CHECKS = r"""d={dest}
 p={parent}
 t={temporary}
 [ -d "$d" ] && refuse {is_directory}
+[ -e "$d" ] && [ ! -f "$d" ] && refuse {is_special}
 {parents}[ -d "$p" ] || refuse {no_parent}
 [ -w "$p" ] && [ -x "$p" ] || refuse {not_writable}
 b={hidden}
@@ -252,6 +261,13 @@ sync "$p" 2>/dev/null || :
 echo committed
 """
 
+# What has cleared its environment is found by its group.
+_GROUP = r"""g={group}
+case "$(tr '\0' ' ' 2>/dev/null </proc/$g/cmdline)" in *{nonce}*) kill -TERM "-$g" 2>/dev/null ;; *) g= ;; esac
+"""
+_GROUP_END = r"""[ -z "$g" ] || kill -KILL "-$g" 2>/dev/null
+"""
+
 _CONFIRM = r"""command -v grep >/dev/null 2>&1 || { echo "there is no grep to find its processes with" >&2; exit 1; }
 [ -z "$m" ] || { echo "these processes would not end:" $m >&2; exit 1; }
 """
@@ -265,11 +281,11 @@ def _surround(surroundings: Surroundings) -> tuple[str, str]:
     if surroundings.chdir:
         message = quote(f"cannot change to the directory {surroundings.chdir}")
         checks += _CHDIR.format(path=path_word(surroundings.chdir), message=message)
-    for word in surroundings.needs:
-        message = quote(f"the command '{word}' was not found")
-        checks += _NEEDS.format(word=quote(word), message=message)
     environment = surroundings.environment or {}
     exports = "".join(f"export {name}={quote(value)}; " for name, value in environment.items())
+    for word in surroundings.needs:
+        message = quote(f"the command '{word}' was not found; install it there, or give its path")
+        checks += _NEEDS.format(exports=exports, word=quote(word), message=message)
     return checks, exports
 
 
@@ -293,7 +309,7 @@ def consumer_script(nonce: str, command: str, surroundings: Surroundings, counte
     """Return the script of a stage that reads its input, counting it where the transport may lose its end."""
     checks, exports = _surround(surroundings)
     run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
-    body = _COUNTED.format(run=run, early=EARLY) if counted else _PLAIN.format(run=run, uncounted=UNCOUNTED)
+    body = _COUNTED.format(run=run, early=EARLY, lost=LOST) if counted else _PLAIN.format(run=run, uncounted=UNCOUNTED)
     return _head(nonce) + checks + _READY + body
 
 
@@ -381,6 +397,7 @@ def sink_script(nonce: str, sink: Sink, how: SinkScript) -> str:
         hidden=quote(sink.hidden),
         parents=parents if sink.create_parents else "",
         is_directory=quote(f"the destination {sink.dest} is a directory; name a file in it"),
+        is_special=quote(f"the destination {sink.dest} is no regular file; write to it with a 'command' instead"),
         no_parent=quote(f"the directory {parent} does not exist; make it first, or set 'create_parents'"),
         not_writable=quote(f"the directory {parent} is not writable for this user"),
     )
@@ -410,7 +427,12 @@ def exists_script(path: str) -> str:
     return f"[ -e {path_word(path)} ]"
 
 
-def abort_script(nonce: str, sink: Sink | None) -> str:
-    """Return the command that ends every process of a stage and removes its temporary."""
+def abort_script(nonce: str, sink: Sink | None, group: int = 0) -> str:
+    """Return the command that ends every process of a stage and removes its temporary.
+
+    ``group`` is the stage's process group, 0 if it is not known to have one of its own. It is believed only while its
+    leader is still the stage's shell: the number may have gone to somebody else.
+    """
     remove = _REMOVE.format(temporary=path_word(sink.temporary)) if sink else ""
-    return _end(nonce, f"{_ENVIRONMENTS} {_ARGUMENTS}") + remove + _CONFIRM
+    first = _GROUP.format(group=group, nonce=nonce) if group else "g=\n"
+    return first + _end(nonce, f"{_ENVIRONMENTS} {_ARGUMENTS}") + _GROUP_END + remove + _CONFIRM

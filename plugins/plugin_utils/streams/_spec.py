@@ -17,6 +17,7 @@ _COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
 _SINK_ONLY = ("mode", "owner", "group", "create_parents")
 _KEYS = ("name", "input", "buffer", *CONTEXT_PARAMETERS, "command", "argv", "src", "dest", *_COMMAND_ONLY, *_SINK_ONLY)
 _MODE = re.compile(r"[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*")
+_LONGEST = 120_000  # Linux takes 128 KiB (MAX_ARG_STRLEN), and quoting adds to it
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+@%:,-]+")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -242,8 +243,15 @@ def _text(name: str, values: Mapping[str, Any], key: str) -> str | None:
     value = str(values[key])
     if not value.strip():
         raise SpecError(f"step '{name}': '{key}' is empty")
+    return _passable(name, key, value)
+
+
+def _passable(name: str, key: str, value: str) -> str:
+    """Return a text that can be handed to a program; raise SpecError if it cannot."""
     if "\0" in value:
         raise SpecError(f"step '{name}': '{key}' holds a NUL character")
+    if len(value.encode(errors="surrogateescape")) > _LONGEST:
+        raise SpecError(f"step '{name}': '{key}' is longer than the {_LONGEST} bytes a program can be given")
     return value
 
 
@@ -264,7 +272,7 @@ def _argv(name: str, values: Mapping[str, Any]) -> tuple[str, ...] | None:
     argv = values["argv"]
     if isinstance(argv, str) or not isinstance(argv, Sequence):
         raise SpecError(f"step '{name}': 'argv' is a list of words; for a line use 'command'")
-    words = tuple(str(word) for word in argv)
+    words = tuple(_passable(name, "argv", str(word)) for word in argv)
     if not words or not words[0]:
         raise SpecError(f"step '{name}': 'argv' is empty; its first word is the program to run")
     return words
@@ -277,7 +285,7 @@ def _environment(name: str, values: Mapping[str, Any]) -> dict[str, str]:
     for key in environment:
         if not _ENVIRONMENT_NAME.fullmatch(str(key)):
             raise SpecError(f"step '{name}': '{key}' cannot be the name of an environment variable")
-    return {str(key): str(value) for key, value in environment.items()}
+    return {str(key): _passable(name, "environment", str(value)) for key, value in environment.items()}
 
 
 def _ok_codes(name: str, values: Mapping[str, Any]) -> tuple[int, ...]:

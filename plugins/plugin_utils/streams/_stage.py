@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from .._linux import bytes_in_pipe, make_pipe, open_process
+from .._required import required
 from ..contexts._base import Context, ContextError, Launch
 from . import _shell
 from ._loop import READ, WRITE, Loop
@@ -29,6 +30,9 @@ MARK_GRACE = 2.0
 
 _THROTTLE_SECONDS = 0.02
 """How often a stream that reached its limit looks again."""
+
+_COMMAND_NOT_FOUND = 127
+"""A shell's exit status for a command that is not there (POSIX, XCU 2.8.2)."""
 
 _REFUSALS = {_shell.NOT_READ: "the shell was given only a part of its script"}
 
@@ -71,6 +75,8 @@ class Stage:
         """Whether every reader of this stage's output closed it."""
         self.waits = Wait.DATA
         """What moving this stage's output waits for."""
+        self.group = 0
+        """The process group of the stage there, if it has one of its own."""
         self.notes: dict[str, list[str]] = {}
         """What the stage noticed while it checked, by what it is."""
         self.ready_after: float | None = None
@@ -194,6 +200,7 @@ class Stage:
             raise StageRefused(self, match[3].decode(errors="replace"))
         for note in re.finditer(rf"{self.nonce} note (\S+) ([^\n]*)\n".encode(), self._preface):
             self.notes.setdefault(note[1].decode(), []).append(note[2].decode(errors="replace"))
+        self.group = int(match[2])
         self._stderr = self._preface[match.end() :]
         self._preface = self._preface[: match.start()]
         self.phase = Phase.READY
@@ -225,8 +232,7 @@ class Stage:
     @property
     def stdout(self) -> int:
         """The descriptor that this stage's output is read from."""
-        assert self._stdout_fd is not None, "the stage was not started"
-        return self._stdout_fd
+        return required(self._stdout_fd, "output of a stage that was not started")
 
     def begin(self) -> None:
         """Start what could not be started before its turn; raise ContextError if the program is not there."""
@@ -242,18 +248,17 @@ class Stage:
         if self.pump is None or self._stdout_fd is None:
             return 0  # killed since
         before = self.pump.moved
-        self._wait_for(self.pump.step())
+        self._wait_for(self.pump, self.pump.step())
         return self.pump.moved - before
 
     def _on_time(self) -> int:
         self._timed = False
         return self._on_pump()
 
-    def _wait_for(self, wait: Wait) -> None:
+    def _wait_for(self, pump: Pump, wait: Wait) -> None:
         """Watch what the pump needs to go on."""
-        assert self.pump is not None
         self.waits = wait
-        blocked = set(self.pump.blocked)
+        blocked = set(pump.blocked)
         for target in self._full - blocked:
             self._loop.unwatch(target)
         for target in blocked:
@@ -282,9 +287,8 @@ class Stage:
                 self._on_pump()
 
     def _on_exit(self) -> int:
-        assert self._process is not None and self._pid_fd is not None
-        self.status = self._process.wait()
-        self._loop.unwatch(self._pid_fd)
+        self.status = required(self._process, "process").wait()
+        self._loop.unwatch(required(self._pid_fd, "process descriptor"))
         if self._stderr_fd is not None:
             while bytes_in_pipe(self._stderr_fd) > 0:
                 self._on_stderr()
@@ -298,7 +302,12 @@ class Stage:
         cause = _REFUSALS.get(self.status or 0)
         if cause:
             raise StageRefused(self, cause)
-        diagnosis = self.context.diagnose(self._preface.decode(errors="replace"), self.status)
+        said = self.context.command_stderr(self._preface.decode(errors="replace"))
+        diagnosis = self.context.diagnose(said, self.status)
+        dialog = self._launch.dialog if self._launch else None
+        if dialog is not None and self.status == _COMMAND_NOT_FOUND:
+            cause = f"becoming {dialog.user} by {dialog.method}: {diagnosis.cause}"
+            raise StageRefused(self, cause, "Install it there, or check ansible_become_exe of this context.")
         raise StageRefused(self, diagnosis.cause, diagnosis.remedy)
 
     def _settle(self) -> None:

@@ -156,7 +156,7 @@ def test_a_command_has_no_descriptor_of_the_script(shell: Shell, counted: bool) 
 @pytest.mark.parametrize("word", ["no-such-program", "./no-such-program", "-n", "it's"])
 def test_a_missing_command_is_refused_before_it_runs(shell: Shell, word: str) -> None:
     run = _source(shell, "true", Surroundings(needs=(word,)))
-    assert run.refusal == f"the command '{word}' was not found"
+    assert run.refusal == f"the command '{word}' was not found; install it there, or give its path"
     assert run.finish().status == 96
 
 
