@@ -265,7 +265,10 @@ def test_a_stream_that_stands_still_is_ended_and_the_step_named(pipelines: Pipel
 
 def test_a_missing_program_is_found_before_anything_runs(pipelines: Pipelines, tmp_path: Path, dest: Path) -> None:
     result = pipelines.run(command(f"touch {tmp_path}/ran"), command("no-such-program -x"), sink(dest))
-    assert result.msg == "step 'step 2' (local): the command 'no-such-program' was not found; install it there, or give its path"
+    assert (
+        result.msg
+        == "step 'step 2' (local): the command 'no-such-program' was not found; install it there, or give its path"
+    )
     assert not (tmp_path / "ran").exists() and _untouched(dest)
 
 

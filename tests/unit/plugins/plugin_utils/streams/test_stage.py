@@ -120,7 +120,7 @@ def test_stderr_that_is_no_text_is_shown_as_far_as_it_can_be(loop: Loop, make: M
 
 def test_a_missing_command_is_refused_by_name(loop: Loop, make: Making) -> None:
     make("true", needs=("no-such-program",))
-    with pytest.raises(StageRefused, match=r"^the command 'no-such-program' was not found; install it there, or give its path$"):
+    with pytest.raises(StageRefused, match=r"^the command 'no-such-program' was not found; install it"):
         _wait(loop, lambda: False)
 
 

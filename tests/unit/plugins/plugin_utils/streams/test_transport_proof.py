@@ -110,7 +110,10 @@ def test_check_mode_does_not_run_it(pipelines: Pipelines, tmp_path: Path) -> Non
 
 def test_it_does_not_run_before_the_others_are_ready(pipelines: Pipelines, tmp_path: Path) -> None:
     result = pipelines.run(_bare("touch", str(tmp_path / "ran")), command("no-such-program"))
-    assert result.msg == "step 'step 2' (local): the command 'no-such-program' was not found; install it there, or give its path"
+    assert (
+        result.msg
+        == "step 'step 2' (local): the command 'no-such-program' was not found; install it there, or give its path"
+    )
     assert not (tmp_path / "ran").exists()
 
 
