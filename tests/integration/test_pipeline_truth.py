@@ -289,7 +289,7 @@ def cut(request: pytest.FixtureRequest, testbed_run: Run, kubes: Kubes) -> Itera
             faults[broken.pod] = Fault(broken.direction, broken.action, CUT, pod=broken.pod)
         census = Census(testbed_run, contexts, *pods.values())
         for fault in faults.values():
-            next(iter(pods.values())).kube.faults.add(fault)
+            pods[BREAKS[0].pod].kube.faults.add(fault)
         result = contexts.run_playbook([play(*tasks)])
         fired = {name: fault.fired.is_set() for name, fault in faults.items()}
         yield Cut(result, files, pods, sinks, fired, census.newcomers())

@@ -45,7 +45,7 @@ def start_pytest(folder: Path, text: str, *arguments: str) -> subprocess.Popen[s
 def pytest_in(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
     """Run a test file in a pytest of its own; return its exit status and output."""
     with start_pytest(folder, text, *arguments) as running:
-        output, _ = running.communicate(timeout=120)
+        output, _errors = running.communicate(timeout=120)
     return running.returncode, output
 
 

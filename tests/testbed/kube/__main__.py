@@ -54,7 +54,7 @@ def _await_end(stop: int) -> None:
     poll.register(stdin, select.POLLIN)
     poll.register(stop, select.POLLIN)
     while True:
-        for descriptor, _ in poll.poll():
+        for descriptor, _event in poll.poll():
             if descriptor == stop or not os.read(stdin, 4096):
                 return
 

@@ -86,9 +86,9 @@ class Api:
                 rest = []
         namespace = None
         if len(rest) >= 3 and rest[0] == "namespaces" and rest[2] not in ("status", "finalize"):
-            _, namespace, *rest = rest
+            _kind, namespace, *rest = rest
         if rest and len(rest) <= 3:
-            plural, name, part, *_ = [*rest, "", ""]
+            plural, name, part, *_more = [*rest, "", ""]
             resource = self._objects.registry.find(group, version, plural)
             if resource is not None and (not part or part in resource.subresources):
                 return Target(resource, namespace, name, part)

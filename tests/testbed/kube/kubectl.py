@@ -53,6 +53,7 @@ class Kubectl:
             stdin=subprocess.DEVNULL if data is None else None,
             capture_output=True,
             timeout=self.timeout,
+            check=False,
         )
 
     def __call__(self, *arguments: str, input: bytes | str | None = None) -> str:

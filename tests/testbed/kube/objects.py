@@ -36,7 +36,7 @@ def now() -> str:
 
 def name_suffix() -> str:
     """Return five characters for a generated name."""
-    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
+    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _letter in range(5))
 
 
 def ref_of(resource: Resource, namespace: str | None, name: str) -> Ref:
@@ -229,7 +229,7 @@ class Objects:
 
     def _drop_crd(self, crd: Obj) -> None:
         group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
-        for ref, _ in self.store.entries(lambda ref, _: (ref.group, ref.plural) == (group, plural)):
+        for ref, _entry in self.store.entries(lambda ref, _entry: (ref.group, ref.plural) == (group, plural)):
             self.store.remove(ref)
         self.registry.discard(group, plural)
 

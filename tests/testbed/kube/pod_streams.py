@@ -106,7 +106,7 @@ class PodStreams:
             process = self._backend.exec(metadata["uid"], request)
         except (BackendError, KeyError) as exc:
             client.finish(failed_to_start(str(exc)))
-            for _ in client.stdin():
+            for _chunk in client.stdin():
                 pass  # until the client has answered the close
             return
         relay = ExecRelay(process, client, faults)

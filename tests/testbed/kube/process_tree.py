@@ -27,7 +27,7 @@ def _session_of(pid: int) -> int | None:
     with contextlib.suppress(OSError, ValueError):
         # The command name in parentheses may hold anything; the state, parent, group and session follow it.
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-        state, _, _, session = stat.rpartition(b")")[2].split()[:4]
+        state, _ppid, _pgrp, session = stat.rpartition(b")")[2].split()[:4]
         if state not in (b"Z", b"X"):
             return int(session)
     return None

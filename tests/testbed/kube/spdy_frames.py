@@ -149,7 +149,7 @@ class FrameParser:
         plain = self._inflate.decompress(block)
         (count,) = struct.unpack_from("!I", plain)
         position, texts = 4, []
-        for _ in range(2 * count):
+        for _word in range(2 * count):
             (size,) = struct.unpack_from("!I", plain, position)
             texts.append(plain[position + 4 : position + 4 + size].decode("latin-1"))
             position += 4 + size

@@ -87,7 +87,7 @@ class Workloads:
     def _owned(self, kind: str, owner: Obj) -> list[Obj]:
         """Return the objects that an owner controls and that are not being deleted."""
         resource, uid = self._kind(kind), owner["metadata"]["uid"]
-        found, _ = self._objects.store.items(resource.group, resource.plural, owner["metadata"]["namespace"])
+        found, _revision = self._objects.store.items(resource.group, resource.plural, owner["metadata"]["namespace"])
         return [
             obj
             for obj in found
@@ -176,7 +176,7 @@ class Workloads:
         if "deletionTimestamp" in replica_set["metadata"]:
             return
         pods, wanted = self._owned("Pod", replica_set), replica_set["spec"]["replicas"]
-        for _ in range(wanted - len(pods)):
+        for _pod in range(wanted - len(pods)):
             self._create_pod(replica_set, {})
         self._delete("Pod", pods[wanted:])
         ready = sum(map(is_ready, pods))

@@ -93,7 +93,7 @@ def test_many_connections_share_one_forward(kube_front: Kube, kubectl: Kubectl) 
     pod, port = echo_pod(kube_front)
     with forwarding(kubectl, pod.name, port) as local, contextlib.ExitStack() as stack:
         connections = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", local), timeout=TIMEOUT)) for _ in range(10)
+            stack.enter_context(socket.create_connection(("127.0.0.1", local), timeout=TIMEOUT)) for _each in range(10)
         ]
         for number, connection in enumerate(connections):
             connection.sendall(b"%03d" % number)

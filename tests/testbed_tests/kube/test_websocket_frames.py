@@ -57,7 +57,7 @@ def test_messages_survive_any_fragmentation_of_the_stream(sent: list[tuple[bytes
     stream = b"".join(masked(Opcode.BINARY, payload, key) for payload, key in sent)
     borders = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     chunks = [stream[start:end] for start, end in itertools.pairwise(borders)]
-    assert messages(FrameParser(), [chunk for chunk in chunks if chunk]) == [payload for payload, _ in sent]
+    assert messages(FrameParser(), [chunk for chunk in chunks if chunk]) == [payload for payload, _kind in sent]
 
 
 def test_one_byte_at_a_time() -> None:

@@ -36,7 +36,7 @@ def test_the_program_serves_until_it_is_signalled_and_ends_its_sessions(tmp_path
         env=dict(os.environ) | {"PYTHONPATH": str(TESTS)},
     ) as server:
         assert server.stdout is not None
-        address, _, host_key = server.stdout.readline().partition(" ")
+        address, _space, host_key = server.stdout.readline().partition(" ")
         destination, port = address.split(":")
         write_known_hosts(tmp_path / "known", host_key, [int(port)])
         options = ["-F", "none", "-o", f"UserKnownHostsFile={tmp_path / 'known'}", "-i", str(key.private_path)]
