@@ -154,7 +154,8 @@ options:
     description:
       - What to do when one of several destinations fails.
       - V(abort) ends the pipeline, and no destination changes.
-      - V(continue) goes on with the others and puts those in place that are proven; the task fails all the same.
+      - V(continue) goes on with the others and puts those in place that are proven; the task fails all the same. A
+        command that fails ends the whole pipeline all the same.
     type: str
     choices: [abort, continue]
     default: abort

@@ -88,7 +88,7 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     deadline = None if options.timeout is None else started + options.timeout
     try:
         contexts = _resolve(steps, resolve)
-        if options.creates and _exists(options.creates, steps[-1], contexts[-1]):
+        if options.creates and _exists(options.creates, steps[-1], contexts[-1], options.connect_timeout):
             return outcome.skipped(operation, options.creates)
         while True:
             attempts += 1
@@ -117,10 +117,10 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     return replace(result, changed=result.changed or changed)
 
 
-def _exists(path: str, step: Step, context: Context) -> bool:
+def _exists(path: str, step: Step, context: Context, seconds: float) -> bool:
     """Return whether a path exists in a context; raise StepFailed if that cannot be found out."""
     try:
-        context.open()
+        context.open(seconds)
     except ContextError as exc:
         raise StepFailed(step, context.name, f"{exc.operation}: {exc.cause}", exc.remedy) from exc
     (result,) = run_errands([Errand(step.name, context, _shell.exists_script(path))], ERRAND_SECONDS)
@@ -292,7 +292,7 @@ class _Run:
         throttle = self._throttle if part.writer is None else None
         readers = [reader for reader in part.readers if reader.failure is None]
         if not readers:
-            pump = CapturePump(source, _REPORT_LIMIT if part.is_sink else self.options.stdout_limit, hold)
+            pump = CapturePump(source, _REPORT_LIMIT if part.is_sink else self.options.stdout_limit, hold, throttle)
             if part is self.parts[-1] and not part.is_sink:
                 self.stdout = pump
             return pump

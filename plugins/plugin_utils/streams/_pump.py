@@ -113,18 +113,22 @@ class Pump(abc.ABC):
 class CapturePump(Pump):
     """Keeps what a last command prints, up to ``limit`` bytes; the rest is counted and dropped."""
 
-    def __init__(self, source: int, limit: int, hold: int = MARK_LENGTH) -> None:
-        super().__init__(source, hold)
+    def __init__(self, source: int, limit: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
+        super().__init__(source, hold, throttle)
         self.limit = limit
 
     def step(self) -> Wait:
         for _turn in range(_TURNS):
+            allowed = self._allowed()
+            if allowed <= 0:
+                return Wait.TIME
             try:
-                data = os.read(self.source, 1 << 16)
+                data = os.read(self.source, min(1 << 16, allowed))
             except BlockingIOError:
                 return Wait.DATA
             if not data:
                 return Wait.END
+            self._spend(len(data))
             seen = self._tail + data
             ready = len(seen) - self._held(seen)
             self.captured += seen[: max(0, min(ready, self.limit - len(self.captured)))]

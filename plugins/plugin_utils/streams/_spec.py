@@ -103,6 +103,9 @@ def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
         step = _parse_step(number, values)
         if any(step.name == other.name for other in steps):
             raise SpecError(f"step '{step.name}': the name is used twice; give each step a name of its own")
+        for other in steps:
+            if step.dest is not None and (step.context, step.dest) == (other.context, other.dest):
+                raise SpecError(f"step '{step.name}': it writes to the same file as step '{other.name}'")
         steps.append(_with_input(step, steps))
     return tuple(steps)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,16 @@ def test_a_reader_that_waits_for_one_line_gets_it_at_once(pipelines: Pipelines) 
     """As ``tail -f log | grep -m1 ready``: the source prints no more, and does not end."""
     result = pipelines.run(command("echo ready; sleep 1000"), command("head -n1"))
     assert (result.msg, result.stdout) == (None, "ready\n")
+
+
+def test_two_steps_that_write_to_one_file_are_refused(pipelines: Pipelines, tmp_path: Path) -> None:
+    one = sink(tmp_path / "dest")
+    with pytest.raises(SpecError, match="same file as step 'step 2'"):
+        pipelines.run(command("echo x"), one, {**one, "input": "step 1"})
+
+
+def test_the_bandwidth_limit_holds_for_a_single_command(pipelines: Pipelines) -> None:
+    """300 KB at 200 KB/s, less what may go at once."""
+    start = time.monotonic()
+    assert pipelines.run(command("head -c 300000 /dev/zero"), rate_limit=200_000).msg is None
+    assert time.monotonic() - start > 1
