@@ -65,8 +65,8 @@ def test_a_reader_that_waits_for_one_line_gets_it_at_once(pipelines: Pipelines) 
 
 def test_two_steps_that_write_to_one_file_are_refused(pipelines: Pipelines, tmp_path: Path) -> None:
     one = sink(tmp_path / "dest")
-    with pytest.raises(SpecError, match="same file as step 'step 2'"):
-        pipelines.run(command("echo x"), one, {**one, "input": "step 1"})
+    with pytest.raises(SpecError, match="same file as step"):
+        pipelines.run(command("echo x"), one, {**one, "name": "again", "input": "step 1"})
 
 
 def test_the_bandwidth_limit_holds_for_a_single_command(pipelines: Pipelines) -> None:

@@ -20,7 +20,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.streams._pump import
     SplicePump,
     Wait,
 )
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unit.support import EVERY_BYTE, NONCE, encode_mark
@@ -164,6 +164,7 @@ def test_a_stream_cut_anywhere_has_no_mark_and_loses_no_byte(
     data, writes, reads, pipe_size = case
     stream = data + MARK
     kept = stream[: max(0, len(stream) - 1 - cut)]
+    assume(not kept.endswith(MARK))  # data that holds this run's number by chance is beyond proof
     with _line(make, pipe_size) as line:
         line.run(kept, writes, reads)
         assert parse_mark(line.pump.tail, NONCE) is None
@@ -194,6 +195,7 @@ def test_output_is_captured_to_its_limit_and_counted_to_its_end(
 def test_captured_output_that_was_cut_has_no_mark(case: tuple[bytes, list[int], list[int], int], cut: int) -> None:
     data, writes, reads, pipe_size = case
     kept = (data + MARK)[:-cut]
+    assume(not kept.endswith(MARK))
     with _line(lambda source, _target: CapturePump(source, 1 << 20), pipe_size) as line:
         line.run(kept, writes, reads)
         assert parse_mark(line.pump.tail, NONCE) is None
