@@ -125,7 +125,7 @@ def _failures_section(report: Report) -> list[str]:
 
 def _first(finding: Finding) -> str:
     """Return the first problem of a cell, without what differs from run to run."""
-    return finding.problems[0].partition(": [")[0][:100]
+    return finding.problems[0].partition(": ")[0]
 
 
 def _table(report: Report, notes: list[str]) -> list[str]:
@@ -172,5 +172,5 @@ def _cuts_section(cuts: Cuts) -> list[str]:
 
 def _made_by(report: Report) -> str:
     cells = f"{len(report.engine)} cells and {len(report.playbooks)} playbooks"
-    machine = f"Linux {platform.release()}, Python {platform.python_version()}"
+    machine = f"Linux {platform.release().partition("-")[0]}, Python {platform.python_version()}"
     return f"{cells} in {report.seconds / 60:.0f} minutes, on {machine}."
