@@ -172,5 +172,6 @@ def _cuts_section(cuts: Cuts) -> list[str]:
 
 def _made_by(report: Report) -> str:
     cells = f"{len(report.engine)} cells and {len(report.playbooks)} playbooks"
-    machine = f"Linux {platform.release().partition("-")[0]}, Python {platform.python_version()}"
+    kernel = platform.release().partition("-")[0]
+    machine = f"Linux {kernel}, Python {platform.python_version()}"
     return f"{cells} in {report.seconds / 60:.0f} minutes, on {machine}."
