@@ -40,6 +40,7 @@ class Suite(Enum):
     INTEGRATION = "integration"
     FAULTS = "faults"
     FAULTS_FULL = "faults-full"
+    BENCHMARK = "benchmark"
     COVERAGE = "coverage"
     BUILD = "build"
     MOLECULE = "molecule"
@@ -54,8 +55,8 @@ FOLDERS = {
 }
 """The suites that pytest runs, and where their tests are."""
 
-ON_REQUEST = frozenset({Suite.FAULTS_FULL})
-"""The suites that run only when they are named: a subset of each is in the others."""
+ON_REQUEST = frozenset({Suite.FAULTS_FULL, Suite.BENCHMARK})
+"""The suites that run only when they are named: a subset of the faults always runs, and a benchmark asserts nothing."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ examples:
   ./test.sh tests/unit/test_x.py::test_y     one test
   ./test.sh --suite integration -- -k become -x
   ./test.sh --suite faults-full              every fault on every transport; writes docs/fault_matrix.md
+  ./test.sh --suite benchmark -- pipeline --size 1GiB   one benchmark; without a name, each as its help says
 
 The node tier needs root; on Debian the packages it misses are installed. Environments are kept below
 ${XDG_CACHE_HOME:-~/.cache}/manifold-core and may be removed at any time.

@@ -16,6 +16,7 @@ from tools.request import FOLDERS, Leg, Suite, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
+_BENCHMARKS = ("pipeline", "counting", "fixed_cost", "memory")
 _UNMEASURED = (Suite.TESTBED, Suite.FAULTS)
 """Suites of which the coverage says nothing: of the test bed, or of processes that are killed."""
 _RANDOM_CUTS = 1000
@@ -111,16 +112,30 @@ def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
 
 def faults_full(workshop: Workshop, leg: Leg) -> Outcome:
     """The whole fault matrix and the random cuts; what follows ``--`` goes to ``python -m faults``."""
+    words = ["faults", "--full", "--cuts", str(_RANDOM_CUTS), "--write-docs", *workshop.request.pytest_arguments]
+    return Outcome(_on_node_tier(workshop, leg, "fault matrix", words))
+
+
+def benchmark(workshop: Workshop, leg: Leg) -> Outcome:
+    """The benchmarks; what follows ``--`` names one and holds its arguments."""
+    name, *arguments = workshop.request.pytest_arguments or [""]
+    chosen = {name: arguments} if name else {each: list[str]() for each in _BENCHMARKS}
+    runs = [_on_node_tier(workshop, leg, each, [f"benchmark.{each}", *words]) for each, words in chosen.items()]
+    return Outcome(all(runs))
+
+
+def _on_node_tier(workshop: Workshop, leg: Leg, name: str, words: list[str]) -> bool:
+    """Run a module of the tests that needs containers; return whether it ended well."""
     workshop.prepare_tiers()
     if workshop.no_node_tier:
         raise Skip(workshop.no_node_tier)
     python = workshop.environment(leg.value)
-    env = workshop.variables(python, workshop.collections(leg))
+    collections = workshop.collections(leg)
+    env = workshop.variables(python, collections)
     env["PATH"] += ":" + workshop.system_path
-    env["PYTHONPATH"] = str(places.CHECKOUT / "tests")
-    command = [python.tool("python"), "-m", "faults", "--full", "--cuts", str(_RANDOM_CUTS), "--write-docs"]
-    command += workshop.request.pytest_arguments
-    return Outcome(workshop.check("fault matrix", command, cwd=places.CHECKOUT, env=env) == 0)
+    env["PYTHONPATH"] = f"{places.CHECKOUT / 'tests'}:{collections}"
+    command = [python.tool("python"), "-m", *words]
+    return workshop.check(name, command, cwd=places.CHECKOUT, env=env) == 0
 
 
 def molecule(workshop: Workshop, _leg: Leg) -> Outcome:
@@ -157,6 +172,7 @@ RUNNERS: dict[Suite, Callable[[Workshop, Leg], Outcome]] = {
     Suite.INTEGRATION: pytest(Suite.INTEGRATION),
     Suite.FAULTS: pytest(Suite.FAULTS),
     Suite.FAULTS_FULL: faults_full,
+    Suite.BENCHMARK: benchmark,
     Suite.COVERAGE: coverage,
     Suite.BUILD: packaging.build,
     Suite.MOLECULE: molecule,
