@@ -10,7 +10,8 @@ from tools.request import Leg, Suite, Tier, parse, suite_of
 
 def test_a_bare_run_is_everything_on_both_legs() -> None:
     request = parse([])
-    assert request.suites == tuple(suite for suite in Suite if suite is not Suite.FAULTS_FULL)
+    on_request = (Suite.FAULTS_FULL, Suite.BENCHMARK)
+    assert request.suites == tuple(suite for suite in Suite if suite not in on_request)
     assert request.legs == (Leg.DEFAULT, Leg.NEWEST)
     assert request.whole
 

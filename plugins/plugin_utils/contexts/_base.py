@@ -90,6 +90,11 @@ class Context(abc.ABC):
         """
         return True
 
+    @property
+    def outlives_connection(self) -> bool:
+        """Whether a command there goes on when its connection is lost, and is not told so."""
+        return False
+
     def open(self, seconds: float = 60.0) -> None:  # noqa: B027 -- most kinds have nothing to prepare
         """Make whatever the launches share (an SSH master).
 

@@ -88,6 +88,11 @@ class KubernetesContext(Context):
         self._shell = shell
         self._become = become
 
+    @property
+    def outlives_connection(self) -> bool:
+        """A container's process is not ended with ``kubectl exec``; one that nobody reads blocks for ever."""
+        return True
+
     def launch(self, command: str) -> Launch:
         dialog = None
         if self._become is not None:

@@ -25,17 +25,20 @@ from . import _shell, _stall
 from ._errand import Errand, ErrandResult, run_errands
 from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
-from ._marker import MARK_LENGTH
+from ._marker import MARK_LENGTH, new_nonce
 from ._part import Part, Proof, StepFailed, make_part
 from ._pump import CHUNK, CapturePump, CopyPump, Pump, SplicePump
 from ._result import PipelineResult
 from ._space import free_bytes
 from ._spec import Step
-from ._stage import Phase, StageRefused
+from ._stage import Phase, Stage, StageRefused
 from ._throttle import Throttle
 
 ERRAND_SECONDS = 15.0
 """How long ending a stage may take before it is reported as not confirmed."""
+_ERRAND_PATIENCE = 5.0
+"""Seconds in which a stage that could not be ended is tried again."""
+_ERRAND_PAUSE = 0.5
 COMMIT_SECONDS = 300.0
 """How long a commit may take: it flushes the file to disk."""
 _REPORT_LIMIT = 4096
@@ -178,6 +181,21 @@ class _Run:
             )
             by_name[step.name] = part
             self.parts.append(part)
+        self._keepers = [] if options.check_mode else self._make_keepers()
+
+    def _make_keepers(self) -> list[Stage]:
+        """Return the stages that end others when this process is killed, where nothing else would."""
+        kept: dict[int, list[Part]] = {}
+        for part in self.parts:
+            reads = part.writer is not None and not part.is_sink and not part.step.bare
+            if reads and part.context.outlives_connection:
+                kept.setdefault(id(part.context), []).append(part)
+        keepers = []
+        for parts in kept.values():
+            nonce = new_nonce()
+            script = _shell.keeper_script(nonce, [part.stage.nonce for part in parts])
+            keepers.append(Stage(parts[0].step.name, parts[0].context, script, nonce, self._loop))
+        return keepers
 
     @property
     def _active(self) -> list[Part]:
@@ -244,14 +262,24 @@ class _Run:
                 part.stage.start()
             except ContextError as exc:
                 self._fail(part, part.failed(f"{exc.operation}: {exc.cause}", exc.remedy))
+        for keeper in self._keepers:
+            keeper.start()
         try:
             self._serve(self._all_ready, deadline)
         except DeadlineReached:
-            for part in [part for part in self._active if part.stage.phase is Phase.STARTING]:
+            late = [stage.context for stage in self._needed if stage.phase is Phase.STARTING]
+            for part in [part for part in self._active if any(part.context is context for context in late)]:
                 self._fail(part, part.failed("the connection was not ready in time"))
 
+    @property
+    def _needed(self) -> list[Stage]:
+        """The stages that have to be ready: those of the steps, and the keepers of their contexts."""
+        stages = [part.stage for part in self._active]
+        contexts = [stage.context for stage in stages]
+        return stages + [keeper for keeper in self._keepers if any(keeper.context is context for context in contexts)]
+
     def _all_ready(self) -> bool:
-        return all(part.stage.phase is not Phase.STARTING for part in self._active)
+        return all(stage.phase is not Phase.STARTING for stage in self._needed)
 
     def _serve(self, until: Callable[[], bool], deadline: float | None) -> None:
         """Run the loop; a stage that cannot start fails its step."""
@@ -259,8 +287,10 @@ class _Run:
             try:
                 self._loop.run(until, deadline)
             except StageRefused as exc:
-                part = next(part for part in self.parts if part.stage is exc.stage)
-                self._fail(part, StepFailed(part.step, part.context.name, exc.cause, exc.remedy))
+                # A keeper is not the stage of any step: what it lacks, the steps in its context lack.
+                mine = [part for part in self._active if part.stage is exc.stage]
+                for part in mine or [part for part in self._active if part.context is exc.stage.context]:
+                    self._fail(part, StepFailed(part.step, part.context.name, exc.cause, exc.remedy))
             else:
                 return
 
@@ -278,6 +308,9 @@ class _Run:
     # -- flowing -------------------------------------------------------------------------------------------------
 
     def _release(self) -> None:
+        for keeper in self._keepers:
+            if keeper.phase is Phase.READY:
+                keeper.release(CapturePump(keeper.stdout, 0))
         for part in reversed(self._active):
             try:
                 part.stage.begin()
@@ -398,23 +431,33 @@ class _Run:
         try:
             self._end_stages(unfinished)
         finally:
-            for part in self.parts:
-                part.stage.kill()
+            for stage in [*(part.stage for part in self.parts), *self._keepers]:
+                stage.kill()
             self._loop.close()
 
     def _end_stages(self, parts: Sequence[Part]) -> None:
         """End the processes of stages where they run, by a second connection: their inputs stay open till then."""
-        errands = [
+        pending = [
             Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.sink, part.stage.group))
             for part in parts
             if part.stage.phase in (Phase.RUNNING, Phase.DONE)
         ]
-        for errand, result in zip(errands, run_errands(errands, ERRAND_SECONDS), strict=True):
-            if not result.done:
-                self.warnings.append(
+        # The host may be about to come back: what cut the stream may have been its restart.
+        patience = time.monotonic() + _ERRAND_PATIENCE
+        while pending:
+            results = run_errands(pending, ERRAND_SECONDS)
+            failed = [(errand, result) for errand, result in zip(pending, results, strict=True) if not result.done]
+            pending = [errand for errand, _result in failed]
+            if not pending:
+                break
+            if time.monotonic() > patience:
+                self.warnings += [
                     f"step '{errand.name}' ({errand.context.name}): could not confirm that it ended there: "
                     f"{_said(result)}"
-                )
+                    for errand, result in failed
+                ]
+                break
+            time.sleep(_ERRAND_PAUSE)
         for part in parts:
             self._leave(part)
             part.stage.kill()

@@ -134,6 +134,11 @@ mark $r {uncounted}
 exit $r
 """
 
+# For commands that read their input from the same connection, and so cannot tell that it was lost from its end.
+_KEEPER = r"""while IFS= read -r _; do :; done
+trap '' TERM HUP
+{end}"""
+
 _ERRAND = r"""( {body} ) </dev/null; r=$?
 mark $r {uncounted}
 exit $r
@@ -289,20 +294,25 @@ def _surround(surroundings: Surroundings) -> tuple[str, str]:
     return checks, exports
 
 
-def _end(nonce: str, files: str) -> str:
-    """Return the commands that end what belongs to a stage."""
-    return _END.format(pattern=quote(f"[{nonce[0]}]{nonce[1:]}"), files=files)
+def _end(nonces: Sequence[str], files: str) -> str:
+    """Return the commands that end what belongs to stages."""
+    patterns = " -e ".join(quote(f"[{nonce[0]}]{nonce[1:]}") for nonce in nonces)
+    return _END.format(pattern=patterns, files=files)
 
 
 def _head(nonce: str) -> str:
     return _HEAD.format(nonce=nonce, mark=PRINTF_FORMAT)
 
 
+def _source_body(nonce: str, run: str) -> str:
+    return _SOURCE.format(run=run, end=_end([nonce], _ENVIRONMENTS), uncounted=UNCOUNTED)
+
+
 def source_script(nonce: str, command: str, surroundings: Surroundings) -> str:
     """Return the script of a stage that has no input."""
     checks, exports = _surround(surroundings)
     run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
-    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, end=_end(nonce, _ENVIRONMENTS), uncounted=UNCOUNTED)
+    return _head(nonce) + checks + _READY + _source_body(nonce, run)
 
 
 def consumer_script(nonce: str, command: str, surroundings: Surroundings, counted: bool) -> str:
@@ -311,6 +321,11 @@ def consumer_script(nonce: str, command: str, surroundings: Surroundings, counte
     run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
     body = _COUNTED.format(run=run, early=EARLY, lost=LOST) if counted else _PLAIN.format(run=run, uncounted=UNCOUNTED)
     return _head(nonce) + checks + _READY + body
+
+
+def keeper_script(nonce: str, kept: Sequence[str]) -> str:
+    """Return the script of a stage that ends others when its standard input, their lifeline, ends."""
+    return _head(nonce) + _READY + _KEEPER.format(end=_end(kept, f"{_ENVIRONMENTS} {_ARGUMENTS}"))
 
 
 def errand_script(nonce: str, body: str) -> str:
@@ -327,7 +342,7 @@ def file_script(nonce: str, src: str) -> str:
         unreadable=quote(f"the source {src} is not readable for this user"),
     )
     run = f"export MANIFOLD_STAGE={nonce}; exec cat {path_word(src)}"
-    return _head(nonce) + checks + _READY + _SOURCE.format(run=run, end=_end(nonce, _ENVIRONMENTS), uncounted=UNCOUNTED)
+    return _head(nonce) + checks + _READY + _source_body(nonce, run)
 
 
 @dataclass(frozen=True)
@@ -435,4 +450,4 @@ def abort_script(nonce: str, sink: Sink | None, group: int = 0) -> str:
     """
     remove = _REMOVE.format(temporary=path_word(sink.temporary)) if sink else ""
     first = _GROUP.format(group=group, nonce=nonce) if group else "g=\n"
-    return first + _end(nonce, f"{_ENVIRONMENTS} {_ARGUMENTS}") + _GROUP_END + remove + _CONFIRM
+    return first + _end([nonce], f"{_ENVIRONMENTS} {_ARGUMENTS}") + _GROUP_END + remove + _CONFIRM
