@@ -450,12 +450,9 @@ def test_a_terminated_play_ends_everybody_and_keeps_the_old_file(endless: Start)
     assert_untouched(going.file)
 
 
-BLOCKED = pytest.mark.xfail(
-    strict=True, reason="a source whose reader is gone may block in writing its mark, and live for ever"
-)
 KILLED = [
     pytest.param(Tier.EMBEDDED, False, id="embedded-ansible-playbook", marks=pytest.mark.embedded),
-    pytest.param(Tier.EMBEDDED, True, id="embedded-everything-here", marks=[pytest.mark.embedded, BLOCKED]),
+    pytest.param(Tier.EMBEDDED, True, id="embedded-everything-here", marks=pytest.mark.embedded),
     pytest.param(Tier.NODE, False, id="node-ansible-playbook", marks=pytest.mark.node),
     pytest.param(Tier.NODE, True, id="node-everything-here", marks=pytest.mark.node),
 ]
@@ -476,7 +473,7 @@ def test_a_killed_play_leaves_nobody_and_keeps_the_old_file(endless: Start, ever
 @pytest.mark.parametrize(
     "tier",
     [
-        pytest.param(Tier.EMBEDDED, id="embedded", marks=[pytest.mark.embedded, BLOCKED]),
+        pytest.param(Tier.EMBEDDED, id="embedded", marks=pytest.mark.embedded),
         pytest.param(Tier.NODE, id="node", marks=pytest.mark.node),
     ],
 )
