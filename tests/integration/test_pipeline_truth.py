@@ -83,7 +83,8 @@ FAILURES = [
     Failure("consumer-fails-half-way", DATA, "head -c 1000000 >&2; exit 3", "consumer", 3),
     Failure("consumer-fails-at-the-end", DATA, "cat; echo no luck >&2; exit 3", "consumer", 3, "no luck"),
     Failure("consumer-is-killed", DATA, "head -c 1000; kill -TERM $$", "consumer", 143),
-    Failure("both-fail", f"{DATA}; exit 1", "head -c 1000; exit 3", "consumer", 3),
+    # more than fits between them, so that the source cannot get to its own failure first
+    Failure("both-fail", "head -c 100000000 /dev/zero; exit 1", "head -c 1000; exit 3", "consumer", 3),
 ]
 PLACES = ["local", "host", "pod"]
 
