@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._shell import KEEPER
+
 from faults import mounts
 from faults.model import SIZE, Leg, Place, Transport
 from testbed.bed import Bed
@@ -265,7 +267,7 @@ class PodSite(RemoteSite):
 
     def arm(self, direction: Direction, action: Action, after: int) -> Fault:
         """Let a fault strike the next exec in this pod."""
-        fault = self.kube.faults.add(Fault(direction, action, after, pod=self.name))
+        fault = self.kube.faults.add(Fault(direction, action, after, pod=self.name, command=_runs_a_step))
         self._faults.append(fault)
         return fault
 
@@ -283,6 +285,11 @@ class PodSite(RemoteSite):
     def heal(self) -> None:
         while self._faults:
             self._faults.pop().release()
+
+
+def _runs_a_step(argv: tuple[str, ...]) -> bool:
+    """Tell the exec of a step from the one that only waits for the controller's end."""
+    return KEEPER not in " ".join(argv)
 
 
 class Sites:

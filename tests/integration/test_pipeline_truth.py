@@ -63,6 +63,11 @@ def assert_untouched(file: Path) -> None:
 # -- steps that fail -----------------------------------------------------------------------------------------------
 
 
+def runs_a_step(argv: tuple[str, ...]) -> bool:
+    """Tell the exec of a step from the one that only waits for the controller's end."""
+    return "manifold keeper" not in " ".join(argv)
+
+
 @dataclass(frozen=True)
 class Failure:
     """What the steps do, which of them is to blame, and what its result says."""
@@ -287,7 +292,7 @@ def cut(request: pytest.FixtureRequest, testbed_run: Run, kubes: Kubes) -> Itera
                 sinks[broken.pod] = f"{folder_in(web, 'folder')}/old"
                 in_pod(web, f"printf %s {shlex.quote(OLD)} > {sinks[broken.pod]}")
             tasks.append(pipeline(broken.pod, *steps_of(broken, files[broken.pod], sinks.get(broken.pod, ""))))
-            faults[broken.pod] = Fault(broken.direction, broken.action, CUT, pod=broken.pod)
+            faults[broken.pod] = Fault(broken.direction, broken.action, CUT, pod=broken.pod, command=runs_a_step)
         census = Census(testbed_run, contexts, *pods.values())
         for fault in faults.values():
             pods[BREAKS[0].pod].kube.faults.add(fault)

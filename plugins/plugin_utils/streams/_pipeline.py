@@ -194,7 +194,8 @@ class _Run:
         for parts in kept.values():
             nonce = new_nonce()
             script = _shell.keeper_script(nonce, [part.stage.nonce for part in parts])
-            keepers.append(Stage(parts[0].step.name, parts[0].context, script, nonce, self._loop))
+            first = parts[0]
+            keepers.append(Stage(first.step.name, first.context, script, nonce, self._loop, _shell.KEEPER))
         return keepers
 
     @property

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The shell scripts that run in a context. The one place that quotes for a shell.
 
-What stands in a process list is a constant line, the bootstrap: it reads the real script from its standard
-input, up to a line that only this run knows, and evaluates it. So no secret and no long script is ever an argument,
-and a script that was cut on its way never runs. POSIX shells (dash, busybox) read byte by byte
-from a pipe, hence what follows the script is left for the command.
+What stands in a process list is one line, the bootstrap, with the name of the step: it reads the real script from
+its standard input, up to a line that only this run knows, and evaluates it. So no secret and no long script is ever an
+argument, and a script that was cut on its way never runs. POSIX shells (dash, busybox) read byte by byte from a pipe,
+hence what follows the script is left for the command.
 
 A stage's script checks what it can, says on stderr what it noticed and that it is ``ready``, waits for ``go`` and
 only then runs its command. At the end it writes its mark (_marker.py).
@@ -19,6 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ._marker import EARLY, LOST, PRINTF_FORMAT, UNCOUNTED
+
+KEEPER = "manifold keeper"
+"""The label of a stage that only watches over others."""
+
+_LABEL_LENGTH = 60
 
 NOT_READ = 97
 """Exit status of a bootstrap whose script was cut."""
@@ -36,9 +41,12 @@ def quote(word: str) -> str:
     return shlex.quote(word)
 
 
-def bootstrap(nonce: str) -> str:
-    """Return the shell command that reads a script from its standard input and runs it."""
-    return f"exec /bin/sh -c {quote(_BOOTSTRAP.format(end=nonce))}"
+def bootstrap(nonce: str, label: str = "manifold") -> str:
+    """Return the shell command that reads a script from its standard input and runs it.
+
+    The label says in a process list what runs.
+    """
+    return f"exec /bin/sh -c {quote(_BOOTSTRAP.format(end=nonce))} {quote(label[:_LABEL_LENGTH])}"
 
 
 def go(arguments: Sequence[str] = ()) -> bytes:

@@ -152,7 +152,7 @@ def _with_input(step: Step, before: Sequence[Step]) -> Step:
 
 def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
     values = {key: value for key, value in raw.items() if value is not None}
-    name = str(values.get("name") or f"step {number}")
+    name = _passable(f"step {number}", "name", str(values.get("name") or f"step {number}"))
     _check_keys(name, values)
     given = [key for key in _KIND_OF if key in values]
     if len(given) != 1:

@@ -63,8 +63,11 @@ class Stage:
     a stage is done when its process has ended and its output was moved to the last byte.
     """
 
-    def __init__(self, name: str, context: Context, script: str, nonce: str, loop: Loop) -> None:
+    def __init__(
+        self, name: str, context: Context, script: str, nonce: str, loop: Loop, label: str | None = None
+    ) -> None:
         self.name = name
+        self._label = label or f"manifold step {name}"
         self.context = context
         self.nonce = nonce
         self.phase = Phase.STARTING
@@ -104,7 +107,7 @@ class Stage:
 
     def start(self) -> None:
         """Start the process; raise ContextError if the program that reaches the context is not there."""
-        self._run(lambda: self.context.launch(_shell.bootstrap(self.nonce)))
+        self._run(lambda: self.context.launch(_shell.bootstrap(self.nonce, self._label)))
         if self._launch is not None and self._launch.dialog is None:
             self._send_preamble()
 
