@@ -208,6 +208,8 @@ def _ssh_command(connection: Any) -> SshCommand:
     connection.host = destination
     connection.sshpass_pipe = None
     argv = tuple(connection._build_command(executable, "ssh"))
+    if hasattr(connection, "_sshpass_cmd"):  # newer cores put sshpass in front elsewhere
+        argv = (*connection._sshpass_cmd(), *argv)
     password = connection.get_option("password") or connection._play_context.password
     directory = str(unfrackpath(connection.get_option("control_path_dir")))
     digest = hashlib.sha256(str(password).encode()).hexdigest() if password else ""
