@@ -438,10 +438,17 @@ class _Run:
 
     def _end_stages(self, parts: Sequence[Part]) -> None:
         """End the processes of stages where they run, by a second connection: their inputs stay open till then."""
+        released = [part for part in parts if part.stage.phase in (Phase.RUNNING, Phase.DONE)]
         pending = [
             Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.sink, part.stage.group))
-            for part in parts
-            if part.stage.phase in (Phase.RUNNING, Phase.DONE)
+            for part in released
+            if not part.step.bare
+        ]
+        self.warnings += [
+            f"step '{part.step.name}' ({part.context.name}): could not confirm that it ended there: "
+            "a program without a shell cannot be found again"
+            for part in released
+            if part.step.bare
         ]
         # The host may be about to come back: what cut the stream may have been its restart.
         patience = time.monotonic() + _ERRAND_PATIENCE

@@ -86,11 +86,13 @@ class Surroundings:
     """Programs that must be there before anything starts."""
 
 
-# N is the nonce, P the process group if it is the stage's own. A refusal is one line, as a message is.
+# N is the nonce, P the process group if it is the stage's own. A refusal is one line, as a message is. busybox counts
+# the bytes of a file by reading it, so stat is asked first.
 _HEAD = r"""N={nonce}
 refuse() {{ printf '%s refuse %s\n' "$N" "$1" >&2; exit 96; }}
 note() {{ printf '%s note %s %s\n' "$N" "$1" "$2" >&2; }}
 mark() {{ printf '{mark}' "$N" "$1" "$2"; }}
+size() {{ stat -L -c %s -- "$1" 2>/dev/null || wc -c <"$1"; }}
 """
 
 _NEEDS = "( {exports}command -v {word} ) >/dev/null 2>&1 || refuse {message}\n"
@@ -193,7 +195,7 @@ _FILE_CHECKS = r"""f={src}
 [ -d "$f" ] && refuse {is_directory}
 [ -e "$f" ] || refuse {missing}
 [ -r "$f" ] || refuse {unreadable}
-[ -f "$f" ] && note size "$(( $(wc -c <"$f") ))"
+[ -f "$f" ] && note size "$(( $(size "$f") ))"
 """
 
 _SINK_CHECKS = r"""d={dest}
@@ -213,7 +215,7 @@ _SINK_SPACE = 'note space "$(df -Pk -- "$p" 2>/dev/null | tail -n 1)"\n'
 
 # What a destination holds before it is replaced, for --diff.
 _SINK_STATE = r"""if [ -f "$d" ]; then
-  n=$(wc -c <"$d") h=
+  n=$(size "$d") h=
   {hash}
   note old "${{n##* }} $(stat -c %Y -- "$d") ${{h%% *}}"
 fi
@@ -236,7 +238,7 @@ n= h=
 if [ $r = 0 ]; then
   echo
   sync "$t" 2>/dev/null &
-  n=$(wc -c <"$t") && {hash} || r=1
+  n=$(size "$t") && {hash} || r=1
   wait
 fi
 printf '%s %s\n' "${{n##* }}" "${{h%% *}}"
@@ -252,7 +254,7 @@ _NO_HASH = "h=-"
 _COMMIT = r"""d={dest}
 p={parent}
 t={temporary}
-n=$(wc -c <"$t") || exit 1
+n=$(size "$t") || exit 1
 [ "${{n##* }}" = {size} ] || {{ echo "the temporary file has changed since it was proven" >&2; exit 1; }}
 same=
 if [ -f "$d" ] && [ ! -L "$d" ]; then

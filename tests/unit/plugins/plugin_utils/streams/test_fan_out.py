@@ -392,16 +392,6 @@ def test_a_commit_that_fails_is_told_and_the_others_stand(pipelines: Pipelines, 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"new", "b": b"old", "c": b"old"}
 
 
-def test_two_steps_that_write_one_file_replace_it_by_neither(pipelines: Pipelines, folder: Path) -> None:
-    result = pipelines.run(
-        command("echo data", name="source"),
-        {"name": "first", "dest": str(folder / "a")},
-        {"name": "second", "dest": str(folder / "a"), "input": "source"},
-    )
-    assert result.failed_step in ("first", "second")
-    assert _untouched(folder)
-
-
 def test_a_command_that_fails_after_a_destination_did_is_named_too(pipelines: Pipelines, folder: Path) -> None:
     pipelines.add(_bad("refused"))
     result = pipelines.run(

@@ -435,9 +435,17 @@ def test_a_connection_that_dies_is_named_with_what_it_said(pipelines: Pipelines,
     assert _untouched(dest)
 
 
-def test_a_stage_that_cannot_be_ended_is_told(pipelines: Pipelines, dest: Path) -> None:
+def test_a_stage_is_ended_when_its_host_is_back(pipelines: Pipelines, dest: Path) -> None:
     honest = ("/bin/sh", "-c", 'exec /bin/sh -c "$1"', "transport")
     pipelines.add(FakeContext("db", honest, ("/bin/sh", "-c", "echo 'no route' >&2; exit 255", "transport")))
+    result = pipelines.run(command("echo x; sleep 1000", "db"), command("exit 3"), sink(dest))
+    assert (result.failed_step, result.warnings) == ("step 2", ())
+
+
+def test_a_stage_that_cannot_be_ended_is_told(pipelines: Pipelines, dest: Path) -> None:
+    honest = ("/bin/sh", "-c", 'exec /bin/sh -c "$1"', "transport")
+    lost = ("/bin/sh", "-c", "echo 'no route' >&2; exit 255", "transport")
+    pipelines.add(FakeContext("db", honest, *[lost] * 100))
     result = pipelines.run(command("echo x; sleep 1000", "db"), command("exit 3"), sink(dest))
     assert result.failed_step == "step 2"
     assert result.warnings == ("step 'step 1' (db): could not confirm that it ended there: no route",)

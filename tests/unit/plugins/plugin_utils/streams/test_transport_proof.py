@@ -21,7 +21,7 @@ class NoShell(FakeContext):
 
     def __init__(self, name: str) -> None:
         no_shell = ("/bin/sh", "-c", "echo 'sh: executable file not found' >&2; exit 126", "transport")
-        super().__init__(name, *[no_shell] * 10)
+        super().__init__(name, *[no_shell] * 1000)
 
     def launch_argv(self, argv: Sequence[str]) -> Launch:
         return Launch(argv=tuple(word.encode() for word in argv))
