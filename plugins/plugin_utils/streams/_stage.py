@@ -269,7 +269,8 @@ class Stage:
         self._full = blocked
         if wait in (Wait.DATA, Wait.MORE):
             self._loop.watch(self.stdout, READ, self._on_pump)
-            if self._marked_at is None and self.mark is not None:
+            # A pump that reads ahead has the mark long before its slowest reader has the last byte.
+            if self._marked_at is None and not blocked and self.mark is not None:
                 self._marked_at = time.monotonic()
         else:
             self._loop.unwatch(self.stdout)

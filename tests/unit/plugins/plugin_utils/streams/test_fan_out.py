@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextError
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._marker import MARK_LENGTH
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._stage import Stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,6 +219,38 @@ def test_a_branch_that_leaves_something_running_does_not_harm_the_others(
     assert result.msg is None
     assert (folder / "b").read_text() == "x" * 200 + "\n" + "".join(f"{number}\n" for number in range(40))
     assert ends(int((tmp_path / "left").read_text()))
+
+
+def test_a_source_that_lingers_waits_for_its_slowest_reader(
+    pipelines: Pipelines, bulk: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mark is known long before the last byte is passed on."""
+    monkeypatch.setattr(f"{Stage.__module__}.MARK_GRACE", 0.0)
+    pipelines.add(FakeContext("db", ("/bin/sh", "-c", '/bin/sh -c "$1"; exec sleep 1000', "transport")))
+    result = pipelines.run(
+        command(f"head -c 2500000 {bulk}", "db", name="source"),
+        _save(folder, "a"),
+        # waits until the other branch has all that is not for it alone
+        command(f"while [ $(wc -c <$(echo {folder}/.a.*.part)) != 2500000 ]; do :; done; wc -c", input="source"),
+    )
+    assert result.msg is None
+    assert (folder / "a").read_bytes() == BULK[:2_500_000]
+    assert result.stdout.strip() == "2500000"
+
+
+def test_a_source_that_lingers_waits_for_a_reader_behind_a_buffer(
+    pipelines: Pipelines, bulk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{Stage.__module__}.MARK_GRACE", 0.0)
+    printed = tmp_path / "printed"
+    transport = ("/bin/sh", "-c", f'/bin/sh -c "$1"; : >{printed}; exec sleep 1000', "transport")
+    pipelines.add(FakeContext("db", transport))
+    result = pipelines.run(
+        command(f"cat {bulk}", "db"),
+        command(f"while [ ! -e {printed} ]; do :; done; sleep 0.5; wc -c", buffer=16 << 20),
+    )
+    assert result.msg is None
+    assert result.stdout.strip() == str(len(BULK))
 
 
 # -- destinations that fail --------------------------------------------------------------------------------------------
