@@ -1,15 +1,18 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only Linux offers and a stream needs: pipe sizes, moving pages between pipes, process descriptors."""
+"""What only Linux offers and a stream needs: pipe sizes, moving pages between pipes, process descriptors, the CPU."""
 
 from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import fcntl
+import functools
 import os
 import termios
+from pathlib import Path
 
 PIPE_SIZE = 1 << 20
 """Bytes asked for per pipe: the largest an unprivileged process may have (``pipe(7)``, pipe-max-size)."""
@@ -41,6 +44,32 @@ def splice(source: int, target: int, count: int) -> int:
     return os.splice(source, target, count, flags=_SPLICE_FLAGS)
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def tee(source: int, target: int, count: int) -> int:
+    """Let up to ``count`` bytes of one pipe be read from another too, without copying; see tee(2).
+
+    Returns how many; raises BlockingIOError if the source is empty or the target full.
+    """
+    done: int = _libc().tee(source, target, ctypes.c_size_t(count), ctypes.c_uint(os.SPLICE_F_NONBLOCK))
+    if done < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return done
+
+
 def open_process(pid: int) -> int:
     """Return a descriptor that becomes readable when the child ``pid`` ends."""
     return os.pidfd_open(pid)
+
+
+def has_aes_instructions() -> bool:
+    """Return whether the processor computes AES itself (``flags`` of x86, ``Features`` of ARM in cpuinfo)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any("aes" in line.split() for line in lines if line.startswith(("flags", "Features")))

@@ -25,6 +25,8 @@ class Cost:
 
     wall: float
     cpu: float
+    output: str = ""
+    """What it printed."""
 
 
 class CpuAccount:
@@ -67,7 +69,7 @@ class CpuAccount:
         wall = time.monotonic() - start
         if done.returncode != 0:
             raise subprocess.CalledProcessError(done.returncode, argv, done.stdout[-4000:], done.stderr[-4000:])
-        return Cost(wall, self.seconds() - before)
+        return Cost(wall, self.seconds() - before, done.stdout.decode(errors="replace"))
 
 
 def interval(ratios: Sequence[float], draws: int = 2000) -> tuple[float, float]:

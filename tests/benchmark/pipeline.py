@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import statistics
 from dataclasses import dataclass
@@ -63,23 +64,19 @@ class _Task:
     def __call__(self) -> Cost:
         _remove(self.site.host.data / "task.out")
         play = self.site.inventory
-        number = len(self.durations)
         variables = play.directory / "benchmark.json"
         variables.write_text(json.dumps(self._variables()))
-        result = play.directory / f"duration-{number}"
-        argv = [
-            "ansible-playbook",
-            "-i",
-            str(play.path),
-            "-e",
-            f"@{variables}",
-            "-e",
-            f"record={result}",
-            str(self.playbook),
-        ]
+        argv = ["ansible-playbook", "-v", "-i", str(play.path), "-e", f"@{variables}", str(self.playbook)]
         cost = self.account.run(argv, env=play.environment(), cwd=play.directory)
-        self.durations.append(int(result.read_text()) / 1000)
+        self.durations.append(_duration(cost.output))
         return cost
+
+
+def _duration(output: str) -> float:
+    """Return the seconds that a pipeline took, from what ``ansible-playbook -v`` printed of its result."""
+    match = re.search(r'"duration_ms": (\d+)', output)
+    assert match, output
+    return int(match[1]) / 1000
 
 
 _PLAYBOOK = """
@@ -87,11 +84,6 @@ _PLAYBOOK = """
   gather_facts: false
   tasks:
     - manifold.core.pipeline: {steps: "{{ steps }}", checksum: "{{ checksum }}"}
-      register: outcome
-    - manifold.core.pipeline:
-        steps:
-          - {context: local, argv: [printf, "%s", "{{ outcome.duration_ms }}"]}
-          - {context: local, dest: "{{ record }}"}
 """
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from ._base import Context, ContextError, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
+from ._ciphers import cipher_options
 
 PERSIST_SECONDS = 60
 """How long a master waits for the next task, as Ansible's own masters do."""
@@ -172,7 +173,9 @@ class SshContext(Context):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         persist = f"ControlPersist={PERSIST_SECONDS}"
+        ssh, *words = command.argv[command.options_at - 1 :]
         options = ["-T", "-f", "-N", "-o", "ControlMaster=yes", "-o", persist, "-o", f"ControlPath={path}"]
+        options += cipher_options(ssh, words, command.destination.encode())
         # The master keeps its stderr open while it lives: a file, unlike a pipe, does not make us wait for that.
         with tempfile.TemporaryFile() as messages:
             process = subprocess.Popen(

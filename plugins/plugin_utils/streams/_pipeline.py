@@ -333,9 +333,9 @@ class _Run:
         targets = [reader.stage.stdin for reader in readers if reader.stage.stdin is not None]
         checksum = self.options.checksum and any(reader.is_sink for reader in readers)
         buffer = max((reader.step.buffer or 0 for reader in readers), default=0)
-        if checksum or buffer or len(targets) > 1:
+        if buffer or len(targets) > 1:
             return CopyPump(source, targets, checksum, hold, throttle, max(buffer, 2 * CHUNK))
-        return SplicePump(source, targets[0], hold, throttle)
+        return SplicePump(source, targets[0], checksum, hold, throttle)
 
     def _move(self) -> None:
         try:

@@ -4,9 +4,9 @@
 """Moves what a stage writes to where it is read, and keeps back the mark at its end.
 
 A pump lets nothing through that may turn out to be the mark, which begins with a byte of its own and ends with the
-stream. Data is spliced from pipe to pipe without being copied where nobody has to look at it, and read where it is
-hashed, captured or written to several readers. A pump never blocks; whoever drives it waits for descriptors
-(see _loop.py).
+stream. Data goes from pipe to pipe without being copied, and what is hashed is read once on its way; it is copied
+where it is captured, buffered or written to several readers. A pump never blocks; whoever drives it waits for
+descriptors (see _loop.py).
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from .._linux import bytes_in_pipe, splice
+from .._linux import bytes_in_pipe, make_pipe, splice, tee
 from ._marker import MARK_LENGTH, held_back
 from ._throttle import Throttle
 
 CHUNK = 1 << 20
 """The most that is moved at once, in bytes."""
 
+_LOOK = 1 << 17
+"""Bytes that are read at once to be hashed: they stay in the processor's cache."""
 
 _TURNS = 16
 """How often a pump may go round before it lets others have their turn."""
@@ -108,6 +110,9 @@ class Pump(abc.ABC):
     @abc.abstractmethod
     def digest(self) -> str | None:
         """Return the SHA-256 of the bytes passed on, if this pump computes it."""
+
+    def close(self) -> None:  # noqa: B027 -- not every pump has something of its own
+        """Close what the pump itself has opened; it may be called twice."""
 
 
 class CapturePump(Pump):
@@ -259,14 +264,22 @@ class CopyPump(Pump):
 
 
 class SplicePump(Pump):
-    """Moves pages from pipe to pipe; only the bytes held back are ever read."""
+    """Moves pages from pipe to pipe; only the bytes held back are ever taken out of them.
 
-    def __init__(self, source: int, target: int, hold: int = MARK_LENGTH, throttle: Throttle | None = None) -> None:
+    What has to be hashed is read from a pipe of the pump's own, which gets the same pages (tee(2)) before the target
+    gets them.
+    """
+
+    def __init__(
+        self, source: int, target: int, checksum: bool, hold: int = MARK_LENGTH, throttle: Throttle | None = None
+    ) -> None:
         super().__init__(source, hold, throttle)
         self._target = target
         self._dropped = False
         self._pending = b""  # bytes once held back that turned out to be data
         self._full = False
+        self._look = _Look() if checksum else None
+        self._seen = 0  # bytes that are hashed and still in the source
 
     @property
     def targets(self) -> tuple[int, ...]:
@@ -305,10 +318,8 @@ class SplicePump(Pump):
         if available > self.hold:
             if self._tail:
                 self._pending, self._tail = self._tail, b""
-                return None
-            count = splice(self.source, self._target, min(available - self.hold, allowed))
-            self.moved += count
-            self._spend(count)
+            else:
+                self._pass_on(min(available - self.hold, allowed))
             return None
         try:
             data = os.read(self.source, min(MARK_LENGTH, allowed))
@@ -322,10 +333,52 @@ class SplicePump(Pump):
         self._pending, self._tail = kept[:cut], kept[cut:]
         return None
 
+    def _pass_on(self, count: int) -> None:
+        if self._look is not None:
+            if self._seen == 0:
+                self._seen = self._look.at(self.source, count)
+            count = self._seen
+        moved = splice(self.source, self._target, count)
+        self._seen = max(0, self._seen - moved)
+        self.moved += moved
+        self._spend(moved)
+
     def _write_pending(self) -> None:
         count = os.write(self._target, self._pending)
+        if self._look is not None:
+            self._look.digest.update(self._pending[:count])
         self._pending = self._pending[count:]
         self.moved += count
 
     def digest(self) -> str | None:
-        return None
+        return None if self._look is None else self._look.digest.hexdigest()
+
+    def close(self) -> None:
+        if self._look is not None:
+            self._look.close()
+
+
+class _Look:
+    """Hashes what is in a pipe and leaves it there."""
+
+    def __init__(self) -> None:
+        self.digest: Hash = hashlib.sha256()
+        self._pipe = make_pipe()
+        self._open = True
+        self._view = memoryview(bytearray(_LOOK))
+
+    def at(self, source: int, count: int) -> int:
+        """Hash up to ``count`` of the next bytes of ``source``, and return how many."""
+        read_end, write_end = self._pipe
+        seen = left = tee(source, write_end, count)
+        while left:
+            got = os.readv(read_end, [self._view[:left]])
+            self.digest.update(self._view[:got])
+            left -= got
+        return seen
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            for fd in self._pipe:
+                os.close(fd)

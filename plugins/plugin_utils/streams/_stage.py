@@ -357,6 +357,8 @@ class Stage:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self.status = self._process.wait()
         self.end_input()
+        if self.pump is not None:
+            self.pump.close()
         for name in ("_stdout_fd", "_stderr_fd", "_pid_fd"):
             fd = getattr(self, name)
             if fd is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts import _ciphers
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextError, ContextKind
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext, control_path
 
@@ -30,6 +31,12 @@ case "$*" in
   exit "$status" ;;
 esac
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_aes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask ssh for nothing but what these tests are about."""
+    monkeypatch.setattr(_ciphers, "has_aes_instructions", lambda: False)
 
 
 def _command(folder: Path, **changes: Any) -> SshCommand:

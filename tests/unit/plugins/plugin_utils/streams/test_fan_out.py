@@ -235,7 +235,7 @@ def test_a_source_that_lingers_waits_for_its_slowest_reader(
     )
     assert result.msg is None
     assert (folder / "a").read_bytes() == BULK[:2_500_000]
-    assert result.stdout.strip() == "2500000"
+    assert result.stdout == "2500000\n"
 
 
 def test_a_source_that_lingers_waits_for_a_reader_behind_a_buffer(
@@ -250,7 +250,7 @@ def test_a_source_that_lingers_waits_for_a_reader_behind_a_buffer(
         command(f"while [ ! -e {printed} ]; do :; done; sleep 0.5; wc -c", buffer=16 << 20),
     )
     assert result.msg is None
-    assert result.stdout.strip() == str(len(BULK))
+    assert result.stdout == f"{len(BULK)}\n"
 
 
 # -- destinations that fail --------------------------------------------------------------------------------------------

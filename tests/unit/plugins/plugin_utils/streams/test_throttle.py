@@ -131,6 +131,6 @@ def _pump(throttle: Throttle, copying: bool) -> Iterator[tuple[Pump, int, int]]:
     if copying:
         yield CopyPump(source, [target], checksum=False, throttle=throttle), write_end, read_end
     else:
-        yield SplicePump(source, target, throttle=throttle), write_end, read_end
+        yield SplicePump(source, target, checksum=False, throttle=throttle), write_end, read_end
     for fd in (source, write_end, read_end, target):
         os.close(fd)
