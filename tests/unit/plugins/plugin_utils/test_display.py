@@ -110,7 +110,7 @@ def test_a_process_with_a_terminal_is_told_from_others(tmp_path: Path) -> None:
     try:
         with (tmp_path / "out").open("w") as file:
             for stdout, expected in ((theirs, True), (file, False), (subprocess.PIPE, False)):
-                with subprocess.Popen(["sleep", "1000"], stdout=stdout) as process:  # type: ignore[call-overload]
+                with subprocess.Popen(["sleep", "1000"], stdout=stdout) as process:
                     assert writes_to_terminal(process.pid) == expected
                     process.kill()
         assert not writes_to_terminal(2**22 + 1)
