@@ -133,11 +133,14 @@ OLD = _begun(NOW - 2 * WEEK, FOREIGN)
         OLD.replace("170234", "999999"),
         OLD.removesuffix("-1"),
         f"{OLD}1".replace("-11", "-٣"),
-        f"{OPERATION}.{owner()}9999999999999999999999",
     ],
 )
 def test_a_name_that_is_not_ours_is_left_alone(name: str) -> None:
     assert abandoned([name], NOW) == []
+
+
+def test_a_name_with_a_number_beyond_all_is_left_alone() -> None:
+    assert abandoned([f"{OPERATION}.{owner()}9999999999999999999999"], NOW) == []
 
 
 def test_only_names_that_are_ours_in_every_part_are_abandoned() -> None:
