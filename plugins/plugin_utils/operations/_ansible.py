@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible._internal._datatag._tags import Origin, VaultedValue
 from ansible.parsing.vault import EncryptedString
+from ansible.plugins.loader import callback_loader
 from ansible.template import Templar
 
 from ._record import OperationOutcome
@@ -24,6 +25,15 @@ from ._secrets import secrets_in
 
 _OURS = "manifold.core."
 _ATTEMPTS = 3
+_CALLBACK = "manifold.core.operation_log"
+
+
+def configured_directory() -> str | None:
+    """Return the directory that the callback is configured to write to, whether or not it is enabled."""
+    callback = callback_loader.get(_CALLBACK)
+    callback.set_options()
+    directory: str | None = callback.get_option("directory")
+    return directory
 
 
 def action_of(task: Any) -> str:
