@@ -56,11 +56,15 @@ class Boot:
 
 def this_boot() -> Boot:
     """Return the running start of this machine."""
-    try:
-        identity = Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        identity = ""
+    identity = _identity()
     return Boot(_digest(f"{socket.gethostname()} {identity}") if identity else None, _digest(_boot_id()))
+
+
+def _identity() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _boot_id() -> str:

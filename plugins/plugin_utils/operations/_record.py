@@ -139,7 +139,7 @@ def transfers(operations: Iterable[Operation]) -> list[dict[str, Any]]:
             "bytes": sink["bytes"],
             "duration_ms": result.get("duration_ms"),
             "checksum": sink["checksum"],
-            "retries": (result.get("attempts") or 1) - 1,
+            "retries": max(0, (result.get("attempts") or 1) - 1),
             "committed": sink["committed"],
             "changed": sink["changed"],
         }

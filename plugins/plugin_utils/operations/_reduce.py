@@ -25,6 +25,7 @@ class _Is(enum.Enum):
 
     FLAG = enum.auto()
     COUNT = enum.auto()
+    STATUS = enum.auto()
     NAME = enum.auto()
     MESSAGE = enum.auto()
     OUTPUT = enum.auto()
@@ -34,7 +35,7 @@ _STEP = {
     "name": _Is.NAME,
     "context": _Is.NAME,
     "type": _Is.NAME,
-    "rc": _Is.COUNT,
+    "rc": _Is.STATUS,
     "stderr": _Is.OUTPUT,
     "bytes_in": _Is.COUNT,
     "bytes_out": _Is.COUNT,
@@ -114,8 +115,9 @@ def _reduce(result: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 def _harmless(value: Any, kind: _Is, scrubber: Scrubber) -> bool | int | str | None:
     if kind is _Is.FLAG:
         return value if isinstance(value, bool) else None
-    if kind is _Is.COUNT:
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if kind in (_Is.COUNT, _Is.STATUS):
+        number = isinstance(value, int) and not isinstance(value, bool)
+        return value if number and (value >= 0 or kind is _Is.STATUS) else None
     if not isinstance(value, str):
         return None
     if kind is _Is.NAME:
