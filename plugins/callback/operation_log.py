@@ -143,7 +143,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Note that a task of ours begins."""
         if self._recorder and facts.is_ours(task):
-            name = self._secrets.known().name(str(task.get_name()))
+            name = self._secrets.scrubber(host, task, {}).name(str(task.get_name()))
             key, action = facts.key_of(host, task), facts.action_of(task)
             self._recorder.begun(key, name, host.get_name(), action, bool(task.check_mode))
 

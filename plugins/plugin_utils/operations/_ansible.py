@@ -93,10 +93,6 @@ class SecretFinder:
             if value:
                 self._known.add(str(value))
 
-    def known(self) -> Scrubber:
-        """Return what takes the secrets out of a name that were found so far."""
-        return Scrubber(self._known)
-
     def scrubber(self, host: Any, task: Any, result: Mapping[str, Any]) -> Scrubber:
         """Return what takes the secrets of a task, its host and the contexts of its steps out of texts."""
         for _attempt in range(_ATTEMPTS):

@@ -19,7 +19,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.operations._scrub im
 from hypothesis import given
 from hypothesis import strategies as st
 
-SECRET = 'p\'s "w/ö+rd'
+SECRET = "p's \"w/ö+rd"
 FORMS: list[Callable[[str], str]] = [
     str,
     lambda secret: quote(secret, safe=""),

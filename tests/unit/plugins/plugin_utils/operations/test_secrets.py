@@ -8,23 +8,24 @@ from typing import Any
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._secrets import is_secret_name, secrets_in
 
+SECRET = """
+ansible_password ansible_ssh_pass ansible_become_pass ansible_become_password ansible_sudo_pass
+ansible_ssh_private_key_passphrase ansible_kubectl_token ansible_kubectl_password K8S_AUTH_API_KEY PGPASSWORD
+MYSQL_PWD AWS_SECRET_ACCESS_KEY GITHUB_TOKEN db_passwd restic_repository_password secret_id client-key-data
+RESTIC_PASSWORD vault_credentials api-key private_key pin
+"""
+PLAIN = """
+ansible_ssh_private_key_file ansible_host ansible_port ansible_user ansible_kubectl_kubeconfig ansible_become
+compass bypass_proxy ansible_sshpass_prompt password_file token_ttl dest_dir ping_pong key monkey
+"""
 
-@pytest.mark.parametrize(
-    "name",
-    """ansible_password ansible_ssh_pass ansible_become_pass ansible_become_password ansible_sudo_pass
-    ansible_ssh_private_key_passphrase ansible_kubectl_token ansible_kubectl_password K8S_AUTH_API_KEY PGPASSWORD
-    MYSQL_PWD AWS_SECRET_ACCESS_KEY GITHUB_TOKEN db_passwd restic_repository_password secret_id client-key-data
-    RESTIC_PASSWORD vault_credentials api-key private_key pin""".split(),
-)
+
+@pytest.mark.parametrize("name", SECRET.split())
 def test_a_name_of_a_secret(name: str) -> None:
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    """ansible_ssh_private_key_file ansible_host ansible_port ansible_user ansible_kubectl_kubeconfig ansible_become
-    compass bypass_proxy ansible_sshpass_prompt password_file token_ttl dest_dir ping_pong key monkey""".split(),
-)
+@pytest.mark.parametrize("name", PLAIN.split())
 def test_a_name_of_no_secret(name: str) -> None:
     assert not is_secret_name(name)
 
