@@ -5,22 +5,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-from ansible import context
-from ansible.plugins.callback import CallbackBase
-
-from ..plugin_utils.operations import _ansible as facts
-from ..plugin_utils.operations._files import RecordFolder, default_directory
-from ..plugin_utils.operations._record import OperationOutcome, Outcome
-from ..plugin_utils.operations._recorder import Recorder, Retention
-from ..plugin_utils.operations._reduce import operation_of
-
 DOCUMENTATION = r"""
 name: operation_log
 type: notification
@@ -72,6 +56,22 @@ options:
 seealso:
   - module: manifold.core.operation_info
 """
+
+import atexit
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+
+from ..plugin_utils.operations import _ansible as facts
+from ..plugin_utils.operations._files import RecordFolder, default_directory
+from ..plugin_utils.operations._record import OperationOutcome, Outcome
+from ..plugin_utils.operations._recorder import Recorder, Retention
+from ..plugin_utils.operations._reduce import operation_of
 
 _Method = Callable[..., None]
 

@@ -127,7 +127,7 @@ records:
         from: {description: The context of its first step., type: str, returned: always}
         to: {description: Context and path of the destination., type: str, returned: always}
         bytes: {description: The size of the destination., type: int, returned: always}
-        duration_ms: {description: How long the pipeline took, in milliseconds., type: int, returned: always}
+        duration_ms: {description: The milliseconds that the pipeline took., type: int, returned: always}
         checksum: {description: The SHA-256 of the destination., type: str, returned: always}
         retries: {description: How often the pipeline was begun again., type: int, returned: always}
         committed: {description: Whether the content stands under its name., type: bool, returned: always}

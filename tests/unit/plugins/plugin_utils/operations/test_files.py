@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils import _owner
-from ansible_collections.manifold.core.plugins.plugin_utils.operations import _files
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._events import EventKind, read_events
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._files import (
     RecordFolder,
@@ -94,7 +93,7 @@ def test_a_line_that_did_not_fit_does_not_spoil_the_next(folder: RecordFolder, m
     journal.append(first)
     write = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(_files.os, "write", lambda fd, data: write(fd, data[:20]))
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:20]))
         with pytest.raises(OSError, match="No space left"):
             journal.append(second)
     journal.append(third)
@@ -108,7 +107,7 @@ def test_a_record_that_cannot_be_written_leaves_nothing(folder: RecordFolder, mo
     def full(_fd: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         folder.write(record_of(RUN, whole_run(), Outcome.OK))
     assert _names(folder) == []

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.operations import _files
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._files import RecordFolder, load
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._record import Outcome
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._recorder import Recorder, Retention
@@ -62,7 +61,7 @@ def test_what_does_not_fit_is_told_once_and_the_record_is_whole(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(_files.os, "write", full)
+        patch.setattr(os, "write", full)
         _run(recorder)
     recorder.end(Outcome.OK)
     assert [warning.rpartition(": ")[2] for warning in warnings] == ["No space left on device"]
@@ -78,7 +77,7 @@ def test_a_record_that_cannot_be_written_leaves_its_journal(
 
     _run(recorder)
     with monkeypatch.context() as patch:
-        patch.setattr(_files.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         recorder.end(Outcome.FAILED)
     assert "cannot be written: No space left on device" in warnings[0]
     (journal,) = RecordFolder(tmp_path / "log", warnings.append).journals()
