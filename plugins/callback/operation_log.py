@@ -84,8 +84,9 @@ def _guarded(method: _Method) -> _Method:
         try:
             method(self, *args, **kwargs)
         except Exception as exc:
-            self.disabled = True
-            self.warn(f"this run is not recorded any further: {type(exc).__name__} in {method.__name__}")
+            if not self.flawed:
+                self.warn(f"the record of this run is not complete: {type(exc).__name__} in {method.__name__}")
+            self.flawed = True
 
     return call
 
@@ -100,6 +101,7 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
+        self.flawed = False
         self._recorder: Recorder | None = None
         self._secrets = facts.SecretFinder()
         self._looping: set[str] = set()

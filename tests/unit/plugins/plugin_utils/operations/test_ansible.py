@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible._internal._datatag._tags import VaultedValue
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
 from ansible_collections.manifold.core.plugins.plugin_utils.operations import _ansible as facts
@@ -69,9 +70,11 @@ def test_what_comes_from_a_vault_is_a_secret_whatever_its_name(tmp_path: Path, m
     variables = _loaded(tmp_path / "one.yml", f"note: !vault |\n    {inline}\nplain: nothing-special\n")
     whole = encrypt("remark: whole-file\nlist: [in-a-list]\n", PASSWORD).decode()
     variables |= _loaded(tmp_path / "whole.yml", whole)
+    variables["fact"] = VaultedValue(ciphertext="of a fact that was set from a vault").tag("set-as-fact")
     finder = _finder(Variables({"alpha": variables}), _loader(tmp_path))
-    clean = finder.scrubber(Host("alpha"), _task(), {}).text("inline-one whole-file in-a-list nothing-special")
-    assert clean == f"{MASK} {MASK} {MASK} nothing-special"
+    told = "inline-one whole-file in-a-list set-as-fact nothing-special"
+    clean = finder.scrubber(Host("alpha"), _task(), {}).text(told)
+    assert clean == f"{MASK} {MASK} {MASK} {MASK} nothing-special"
 
 
 def test_templates_of_secrets_are_followed(tmp_path: Path) -> None:

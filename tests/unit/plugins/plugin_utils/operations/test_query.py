@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils._owner import owner
-from ansible_collections.manifold.core.plugins.plugin_utils.operations._files import RecordFolder
+from ansible_collections.manifold.core.plugins.plugin_utils.operations._files import Journalled, RecordFolder
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._query import (
     Query,
     QueryError,
@@ -100,6 +101,16 @@ def test_a_journal_counts_until_there_is_a_record(folder: RecordFolder, warnings
     assert running["outcome"] == "running"
     folder.write(RECORD)
     assert find(folder, Query(), warnings.append) == [RECORD]
+
+
+def test_a_run_that_ends_while_records_are_read_is_not_lost(tmp_path: Path, warnings: list[str]) -> None:
+    class Ending(RecordFolder):
+        def journals(self) -> Iterator[Journalled]:
+            yield from list(super().journals())
+            self.write(RECORD)
+
+    (tmp_path / f"{RUN}.{owner()}.journal").write_text(whole_run()[0].line())
+    assert find(Ending(tmp_path, warnings.append), Query(), warnings.append) == [RECORD]
 
 
 @pytest.mark.parametrize(
