@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.streams import _leftovers
+from ansible_collections.manifold.core.plugins.plugin_utils import _owner
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._leftovers import abandoned, owner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,7 +108,7 @@ def test_what_a_living_owner_wrote_stays_however_old_it_is() -> None:
 
 def test_what_this_machine_wrote_before_it_was_restarted_goes_after_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
     young, old = _begun(NOW - SECOND, owner()), _begun(NOW - WEEK - SECOND, owner())
-    monkeypatch.setattr(_leftovers, "_machine", lambda: "11111111")
+    monkeypatch.setattr(_owner, "_machine", lambda: "11111111")
     assert abandoned([young, old], NOW) == [old]
 
 
