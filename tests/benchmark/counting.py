@@ -7,8 +7,8 @@
 
 A file of this machine goes to ``cat >/dev/null`` on the SSH host, in a pod with Debian's tools (perl counts; dd once
 perl is out of the way) and in one with busybox (tee and wc), with and without the count, in alternating pairs; the
-ratio is the time without over the time with it. All of it runs on this machine, so that who counts takes its time from the
-others wherever they do not leave a processor idle.
+ratio is the time without over the time with it. Everything runs on this machine: who counts takes its time from the
+others unless they leave a processor idle.
 """
 
 from __future__ import annotations
