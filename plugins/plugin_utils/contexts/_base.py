@@ -114,6 +114,15 @@ class Context(abc.ABC):
             "Leave 'proof' out: the proof by marker is the stronger one.",
         )
 
+    def in_pod(self, pod: str | None, container: str | None) -> Context:
+        """Return this context with another pod or container; raise ContextError where there are none."""
+        raise ContextError(
+            self.name,
+            f"choosing the pod {pod}" if pod else f"choosing the container {container}",
+            f"a context of kind {self.kind.value} has no pods",
+            "Leave 'pod' and 'container' out, or name a context of kind kubernetes.",
+        )
+
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
         """Explain a transport that ended with ``status`` before the command ran, from what it printed."""
         lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -154,7 +154,7 @@ def make_part(
     sink = None
     if step.dest is not None:
         temporary = f"{operation}.{owner()}"
-        sink = _shell.Sink(step.dest, temporary, step.mode, step.owner, step.group, step.create_parents)
+        sink = _shell.Sink(step.dest, temporary, step.mode, step.owner, step.group, step.create_parents, step.mtime)
     if step.bare and step.argv:
         stage: Stage = BareStage(step.name, context, step.argv, nonce, loop)
     else:

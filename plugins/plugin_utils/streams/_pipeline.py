@@ -28,7 +28,7 @@ from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
 from ._marker import MARK_LENGTH, new_nonce
 from ._part import Part, Proof, StepFailed, flows, make_part
-from ._pump import CHUNK, CapturePump, CopyPump, Pump, SplicePump
+from ._pump import CHUNK, CapturePump, CopyPump, FilePump, Pump, SplicePump
 from ._result import PipelineResult
 from ._space import free_bytes
 from ._spec import Step
@@ -77,6 +77,8 @@ class Options:
     """Seconds before the first repetition; each further one waits twice as long."""
     meter: Meter | None = None
     """Says how far it is."""
+    keep_contexts: bool = False
+    """Whether the contexts stay open: more is going to run there."""
 
 
 def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> PipelineResult:
@@ -114,8 +116,9 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     finally:
         if options.meter is not None:
             options.meter.finish()
-        for context in {id(context): context for context in contexts}.values():
-            context.close()
+        if not options.keep_contexts:
+            for context in {id(context): context for context in contexts}.values():
+                context.close()
     elapsed = round((time.monotonic() - started) * 1000)
     report = outcome.Report(operation, elapsed, attempts, options.check_mode, options.diff)
     if run is None:
@@ -331,6 +334,8 @@ class _Run:
         hold = 0 if part.step.bare else MARK_LENGTH
         throttle = self._throttle if part.writer is None else None
         readers = [reader for reader in part.readers if reader.failure is None]
+        if not readers and part.step.output is not None:
+            return FilePump(source, part.step.output, hold, throttle)
         if not readers:
             pump = CapturePump(source, _REPORT_LIMIT if part.is_sink else self.options.stdout_limit, hold, throttle)
             if part is self.parts[-1] and not part.is_sink:

@@ -17,7 +17,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from .._linux import bytes_in_pipe, make_pipe, splice, tee
 from ._marker import MARK_LENGTH, held_back
@@ -153,6 +153,26 @@ class CapturePump(Pump):
 
     def digest(self) -> str | None:
         return None
+
+
+class FilePump(CapturePump):
+    """Writes what a last command prints to a file of this machine, all of it; the file is emptied first."""
+
+    def __init__(
+        self, source: int, output: BinaryIO, hold: int = MARK_LENGTH, throttle: Throttle | None = None
+    ) -> None:
+        super().__init__(source, 2 * CHUNK, hold, throttle)  # more than one step reads
+        self._output = output
+        output.seek(0)
+        output.truncate()
+
+    def step(self) -> Wait:
+        waits = super().step()
+        self._output.write(self.captured)
+        self.captured.clear()
+        if waits is Wait.END:
+            self._output.flush()
+        return waits
 
 
 class _Target:

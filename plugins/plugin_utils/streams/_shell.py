@@ -223,13 +223,14 @@ n=$(size "$t") || exit 1
 same=
 if [ -f "$d" ] && [ ! -L "$d" ]; then
   a=$(stat -c '%a %u:%g' -- "$d") || exit 1
+  b=$(stat -c '{compared}' -- "$d") || exit 1
   cmp -s -- "$t" "$d" && same=1
   chmod "${{a%% *}}" "$t" || exit 1
   [ "$(id -u)" != 0 ] || chown "${{a#* }}" "$t" || exit 1
 else
   chmod "$(printf '%o' $(( 0666 & ~0$(umask) )))" "$t" || exit 1
 fi
-{attributes}if [ -n "$same" ] && [ "$(stat -c '%a %u:%g' -- "$t")" = "$a" ]; then
+{attributes}if [ -n "$same" ] && [ "$(stat -c '{compared}' -- "$t")" = "$b" ]; then
   rm -f -- "$t"
   echo same
   exit 0
@@ -330,6 +331,7 @@ class Sink:
     owner: str | None = None
     group: str | None = None
     create_parents: bool = False
+    mtime: int | None = None
 
     @property
     def parent(self) -> str:
@@ -354,6 +356,8 @@ class Sink:
             lines += f'chown {quote((self.owner or "") + (":" + self.group if self.group else ""))} "$t" || exit 1\n'
         if self.mode:
             lines += f'chmod {quote(self.mode)} "$t" || exit 1\n'
+        if self.mtime is not None:
+            lines += f'touch -d @{self.mtime} -- "$t" || exit 1\n'
         return lines
 
 
@@ -408,6 +412,7 @@ def commit_script(sink: Sink, size: int) -> str:
         temporary=path_word(sink.temporary),
         size=size,
         attributes=sink.attributes(),
+        compared="%a %u:%g" if sink.mtime is None else "%a %u:%g %Y",
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, BinaryIO
 
 CONTEXT_PARAMETERS = ("context", "become", "become_user")
 _COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
@@ -77,6 +77,10 @@ class Step:
     become: bool | None = None
     become_user: str | None = None
     ok_codes: tuple[int, ...] = (0,)
+    mtime: int | None = None
+    """When a sink's file was changed last, in seconds since 1970; None for the time it is written."""
+    output: BinaryIO | None = field(default=None, compare=False)
+    """Where what a command prints goes, all of it, if no step reads it; what the file held before is cut off."""
 
     @property
     def program(self) -> str | None:

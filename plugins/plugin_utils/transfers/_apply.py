@@ -1,0 +1,150 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands that put a plan into effect at the destination, as lines for a shell (apply_script in _shell.py).
+
+They are generated, so that one process does what concerns many entries; no command gets more than so many bytes of
+names. Each line is whole or, if it is cut, no command at all. The shell ends at the first that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ..streams._shell import quote
+from ._manifest import Entry, Kind, from_line, path_of
+from ._plan import Plan, Rules, Work
+from ._shell import FAILED
+
+_BATCH = 64 * 1024
+"""Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
+
+
+class Batches:
+    """Collects names for commands, and gives out a line whenever one is full."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._waiting: dict[tuple[str, str], list[str]] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
+
+    def add(self, command: str, name: str, last: str = "") -> None:
+        """Let the command be run for a name, with ``last`` behind all names."""
+        batch = (command, last)
+        self._waiting.setdefault(batch, []).append(quote(name))
+        self._sizes[batch] = self._sizes.get(batch, 0) + len(name) + 4
+        if self._sizes[batch] > _BATCH:
+            self._flush(batch)
+        elif len(self._waiting) > 256:
+            self.flush()
+
+    def _flush(self, batch: tuple[str, str]) -> None:
+        command, last = batch
+        self.run(" ".join([command, *self._waiting.pop(batch), *([quote(last)] if last else [])]))
+        del self._sizes[batch]
+
+    def flush(self) -> None:
+        """Give out what waits."""
+        for batch in list(self._waiting):
+            self._flush(batch)
+
+    def run(self, command: str) -> None:
+        """Let a command be run as it is."""
+        self._write(f"{{ {command}; }} </dev/null || exit {FAILED}\n".encode(errors="surrogateescape"))
+
+
+def _name(path: bytes, staging: str = "") -> str:
+    """Return a path as commands in the root name it."""
+    return f"./{staging}{'/' if staging else ''}{path.decode(errors='surrogateescape')}"
+
+
+def _parent(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]
+
+
+def _is_below(path: bytes, top: bytes | None) -> bool:
+    return top is not None and path.startswith(top + b"/")
+
+
+def entries(plan: Plan) -> Iterator[tuple[Work, Entry]]:
+    """Return what is done entry by entry."""
+    for line in plan.work.lines():
+        yield Work(line[:1]), from_line(line[1:])
+
+
+def write_commands(
+    plan: Plan, rules: Rules, staging: str, failed: Iterable[bytes], write: Callable[[bytes], object]
+) -> None:
+    """Write the lines that put the plan into effect; what ``failed`` is left as it was."""
+    batches = Batches(write)
+    lost = frozenset(failed)
+    for path in sorted(lost):
+        batches.add("rm -f --", _name(path, staging))
+    batches.flush()
+    _complete(plan, staging, lost, batches)
+    _remove(plan.cleared.lines(), batches)
+    _move(plan, staging, lost, batches)
+    _set(plan, rules, batches)
+    _remove(plan.removed.lines(), batches)
+
+
+def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
+    """Make the directories and further names that are new, beside what was unpacked."""
+    sent: dict[bytes, bool] = {}
+    for work, entry in entries(plan):
+        if work is Work.MAKE:
+            batches.add("mkdir -p --", _name(entry.path, staging))
+        elif work is Work.JOIN:
+            batches.add("mkdir -p --", _name(_parent(entry.path), staging))
+        if work is Work.JOIN:
+            sent[entry.target] = False
+    batches.flush()
+    if not sent:
+        return
+    for work, entry in entries(plan):
+        if work is Work.SEND and entry.path in sent:
+            sent[entry.path] = True
+        elif work is Work.JOIN and entry.target not in lost:
+            first = _name(entry.target, staging if sent[entry.target] else "")
+            batches.run(f"ln -- {quote(first)} {quote(_name(entry.path, staging))}")
+
+
+def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
+    """Rename what is complete: a new directory as a whole, anything else by itself."""
+    top: bytes | None = None
+    for work, entry in entries(plan):
+        if _is_below(entry.path, top):
+            continue
+        if entry.path in lost or (work is Work.JOIN and entry.target in lost):
+            continue
+        if work is Work.MAKE:
+            top = entry.path
+        parent = _name(_parent(entry.path)).rstrip("/") + "/."
+        batches.add("mv -f --", _name(entry.path, staging), last=parent)
+    batches.flush()
+
+
+def _set(plan: Plan, rules: Rules, batches: Batches) -> None:
+    """Set the attributes of what is not sent: the owner first, since that takes set-user-ID away."""
+    for step in ("owner", "mode", "time"):
+        for line in plan.set.lines():
+            entry = from_line(line[1:])
+            if step == "owner" and rules.uid == 0:
+                batches.add(f"chown -h {entry.uid}:{entry.gid} --", _name(entry.path))
+            elif step == "mode":
+                batches.add(f"chmod {entry.mode:04o} --", _name(entry.path))
+            elif step == "time" and line[:1] == b"t":
+                batches.add(f"touch -c -d @{entry.mtime} --", _name(entry.path))
+        batches.flush()
+
+
+def _remove(lines: Iterable[bytes], batches: Batches) -> None:
+    """Remove entry by entry what was listed, and nothing that came since: a directory only if it is empty."""
+    kind = b""
+    for line in lines:
+        if line[:1] != kind:
+            batches.flush()  # a directory comes after what is in it
+            kind = line[:1]
+        command = "rmdir --" if kind == Kind.DIRECTORY.value.encode() else "rm -f --"
+        batches.add(command, _name(path_of(line[1:-1])))
+    batches.flush()

@@ -1,0 +1,360 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares two manifests: what has to be sent, changed and deleted so that the destination is as the source.
+
+Both are read once, side by side, and what is found goes into spools: neither manifest, nor what is to be done, is
+held in memory. What is, is one entry for each directory above the current one, and one for each file that has several
+names in the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from ._manifest import Entry, Kind, from_line, key, key_of, path_of, to_line
+from ._spool import Spool
+
+SHOWN = 1000
+"""How many names a result lists at most."""
+
+
+class Work(Enum):
+    """What is done for one entry of the source; the values begin the lines of a plan."""
+
+    MAKE = b"D"
+    """A directory that is not there."""
+    SEND = b"S"
+    """A file or a symbolic link."""
+    JOIN = b"L"
+    """A further name of a file; the ``target`` is its first one."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How entries are compared."""
+
+    delete: bool = False
+    uid: int = 0
+    """Who writes at the destination: root keeps owners, others only change what is theirs."""
+    by_checksum: bool = False
+    """Whether ``differing`` decides about files of one size, and their times are only set."""
+
+
+@dataclass
+class Plan:
+    """What has to be done, in the order of the tree where not said otherwise. Every spool has to be closed."""
+
+    work: Spool = field(default_factory=Spool)
+    """Lines of :class:`Work`, each followed by the entry."""
+    set: Spool = field(default_factory=Spool)
+    """Entries of the source whose content is there and whose attributes are not: lines with ``t`` in front if the time
+    is to be set too, else ``a``."""
+    directories: Spool = field(default_factory=Spool)
+    """The directories whose attributes are to be set at the end, as names with a NUL behind; what is in one first."""
+    cleared: Spool = field(default_factory=Spool)
+    """What stands in the way of an entry of another kind: lines of kind and key, what is in a directory first."""
+    removed: Spool = field(default_factory=Spool)
+    """What the source does not have; as above."""
+    shown: Spool = field(default_factory=Spool)
+    """All of it as lines for a user."""
+    files: int = 0
+    size: int = 0
+    """Bytes of the files that are sent."""
+    links: int = 0
+    """Symbolic links that are sent and names that are joined."""
+    made: int = 0
+    changed_attributes: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    sources: int = 0
+    """Entries of the source, the root not counted."""
+    special: list[bytes] = field(default_factory=list)
+    specials: int = 0
+    conflicts: list[bytes] = field(default_factory=list)
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.files or self.links or self.made or self.changed_attributes or self.deleted)
+
+    @property
+    def stages(self) -> bool:
+        """Whether anything is made before it gets its place."""
+        return bool(self.files or self.links or self.made)
+
+    def close(self) -> None:
+        for spool in (self.work, self.set, self.directories, self.cleared, self.removed, self.shown):
+            spool.close()
+
+
+@dataclass
+class _Directory:
+    """A directory above the current entry."""
+
+    path: bytes
+    source: Entry | None
+    differs: bool = False
+    """Whether its attributes are to be set in any case."""
+    touched: bool = False
+    """Whether something in it is made, replaced or removed, which changes its time."""
+    goes: Spool | None = None
+    """Where it is removed to; None if it stays."""
+    kept: bool = False
+    """Whether it holds something that is left alone."""
+    mine: bool = True
+    """Whether its attributes may be set."""
+    stays: bool = False
+    """Whether it is left alone with all that is in it."""
+
+    def holds(self, path: bytes) -> bool:
+        return not self.path or path.startswith(self.path + b"/")
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first name of a file that has several."""
+
+    path: bytes
+    sent: bool
+    there: bytes | None
+    """The file that has this name at the destination."""
+
+
+def joined(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Return the lines of two sorted manifests side by side, those of one path together."""
+    left, right = iter(source), iter(there)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        first = key_of(one) if one is not None else None
+        second = key_of(other) if other is not None else None
+        if second is None or (first is not None and first < second):
+            yield one, None
+            one = next(left, None)
+        elif first is None or second < first:
+            yield None, other
+            other = next(right, None)
+        else:
+            yield one, other
+            one, other = next(left, None), next(right, None)
+
+
+def same_size(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[Entry]:
+    """Return the files of the source whose content may already be there."""
+    for one, other in joined(source, there):
+        if one is None or other is None:
+            continue
+        wanted, found = from_line(one), from_line(other)
+        if wanted.kind is found.kind is Kind.FILE and wanted.size == found.size:
+            yield wanted
+
+
+class Planner:
+    """Makes a plan from two manifests."""
+
+    def __init__(self, rules: Rules, differing: Iterable[bytes] = ()) -> None:
+        self.plan = Plan()
+        self._rules = rules
+        self._differing = iter(differing)
+        self._next_differing = next(self._differing, None)
+        self._above: list[_Directory] = []
+        self._firsts: dict[bytes, _First] = {}
+
+    def make(self, source: Iterable[bytes], there: Iterable[bytes], protected: Iterable[bytes] = ()) -> Plan:
+        """Return the plan. ``protected`` are the keys of what is left alone at the destination, sorted."""
+        guarded = (name + b"\0" for name in protected)
+        for one, other in joined(source, _with_guards(there, guarded)):
+            wanted = from_line(one) if one is not None else None
+            guard = other is not None and other.endswith(b"\0")
+            found = from_line(other) if other is not None and not guard else None
+            path = path_of(key_of(one or other or b""))
+            self._leave(path)
+            if guard:
+                self._guard(wanted, path)
+            elif wanted is not None:
+                self._keep(wanted, found)
+            elif found is not None:
+                self._extra(found)
+        if self._above and self.plan.stages:
+            self._above[0].touched = True  # what is staged is staged in the root
+        self._leave(None)
+        return self.plan
+
+    # -- directories ---------------------------------------------------------------------------------------------
+
+    def _leave(self, path: bytes | None) -> None:
+        """Finish the directories that the next path is not in."""
+        while self._above and (path is None or not self._above[-1].holds(path)):
+            directory = self._above.pop()
+            if directory.goes is not None:
+                self._leave_removed(directory)
+            elif directory.source is not None and directory.mine and (directory.differs or directory.touched):
+                self.plan.directories.write(b"./" + directory.path + b"\0")
+
+    def _leave_removed(self, directory: _Directory) -> None:
+        above = self._above[-1] if self._above else None
+        if directory.kept:
+            if above is not None:
+                above.kept = True
+            if directory.goes is self.plan.cleared:
+                self.plan.conflicts.append(directory.path)
+            return
+        self._remove(Kind.DIRECTORY, directory.path, directory.goes)
+
+    def _touch(self) -> None:
+        if self._above:
+            self._above[-1].touched = True
+
+    def _remove(self, kind: Kind, path: bytes, into: Spool | None) -> None:
+        (into or self.plan.removed).write(kind.value.encode() + key(path) + b"\n")
+        self.plan.deleted += 1
+        self._show("delete", path)
+        self._touch()
+
+    def _show(self, what: str, path: bytes, more: str = "") -> None:
+        name = path.decode(errors="backslashreplace").replace("\n", "\\n") or "."
+        self.plan.shown.write(f"{what} {name}{more}\n".encode())
+
+    # -- one path ------------------------------------------------------------------------------------------------
+
+    def _guard(self, wanted: Entry | None, path: bytes) -> None:
+        if wanted is not None:
+            self.plan.conflicts.append(path)
+        if self._above:
+            self._above[-1].kept = True
+
+    def _extra(self, found: Entry) -> None:
+        """Take note of something that the source does not have."""
+        above = self._above[-1] if self._above else None
+        stays = above is not None and above.stays
+        goes = above.goes if above is not None else None
+        if goes is None and self._rules.delete and not stays:
+            goes = self.plan.removed
+        if found.kind is Kind.DIRECTORY:
+            self._above.append(_Directory(found.path, None, goes=goes, stays=stays))
+        elif goes is not None:
+            self._remove(found.kind, found.path, goes)
+
+    def _keep(self, wanted: Entry, found: Entry | None) -> None:
+        """Decide about something that the source has."""
+        self.plan.sources += bool(wanted.path)
+        if wanted.kind is Kind.SPECIAL:
+            self._special(wanted, found)
+        elif wanted.kind is Kind.DIRECTORY:
+            self._directory(wanted, found)
+        elif found is not None and found.kind is Kind.DIRECTORY:
+            self._replace_directory(wanted)
+        elif wanted.kind is Kind.LINK:
+            if found is not None and found.kind is Kind.LINK and found.target == wanted.target:
+                self.plan.unchanged += 1
+            else:
+                self._send(wanted)
+        else:
+            self._file(wanted, found)
+
+    def _special(self, wanted: Entry, found: Entry | None) -> None:
+        self.plan.specials += 1
+        if len(self.plan.special) < SHOWN:
+            self.plan.special.append(wanted.path)
+        if found is not None and found.kind is Kind.DIRECTORY:
+            self._above.append(_Directory(found.path, None, stays=True))
+
+    def _directory(self, wanted: Entry, found: Entry | None) -> None:
+        if found is not None and found.kind is Kind.DIRECTORY:
+            mine, differs = self._mine(found), self._differs(wanted, found)
+            if differs:
+                self.plan.changed_attributes += 1
+                self._show("attributes", wanted.path)
+            else:
+                self.plan.unchanged += bool(wanted.path)
+            self._above.append(_Directory(wanted.path, wanted, differs=differs, mine=mine))
+            return
+        if found is not None:
+            self._remove(found.kind, found.path, self.plan.cleared)
+        if wanted.path:
+            self.plan.work.write(Work.MAKE.value + to_line(wanted))
+        self.plan.made += 1
+        self._show("make", wanted.path)
+        self._touch()
+        self._above.append(_Directory(wanted.path, wanted, differs=True))
+
+    def _replace_directory(self, wanted: Entry) -> None:
+        """Put a file or a link where a directory is: only a mirror may do that."""
+        if not self._rules.delete:
+            self.plan.conflicts.append(wanted.path)
+            self._above.append(_Directory(wanted.path, None, stays=True))
+            return
+        self._send(wanted)
+        self._above.append(_Directory(wanted.path, None, goes=self.plan.cleared))
+
+    def _file(self, wanted: Entry, found: Entry | None) -> None:
+        first = self._firsts.get(wanted.inode) if wanted.links > 1 else None
+        if first is not None:
+            self._name_again(wanted, found, first)
+            return
+        same = found is not None and found.kind is Kind.FILE and self._same_content(wanted, found)
+        differs = same and found is not None and self._differs(wanted, found)
+        if differs and found is not None and found.links > wanted.links == 1:
+            same = False  # attributes belong to all names of a file, and here these are names of different files
+        if not same:
+            self._send(wanted)
+        elif differs:
+            self.plan.set.write((b"t" if found is not None and found.mtime != wanted.mtime else b"a") + to_line(wanted))
+            self.plan.changed_attributes += 1
+            self._show("attributes", wanted.path)
+        else:
+            self.plan.unchanged += 1
+        if wanted.links > 1:
+            self._firsts[wanted.inode] = _First(wanted.path, not same, found.inode if found is not None else None)
+
+    def _name_again(self, wanted: Entry, found: Entry | None, first: _First) -> None:
+        if found is not None and found.inode == first.there and not first.sent:
+            self.plan.unchanged += 1
+            return
+        joint = replace(wanted, target=first.path)
+        self.plan.work.write(Work.JOIN.value + to_line(joint))
+        self.plan.links += 1
+        self._show("link", wanted.path)
+        self._touch()
+
+    def _send(self, wanted: Entry) -> None:
+        self.plan.work.write(Work.SEND.value + to_line(wanted))
+        if wanted.kind is Kind.FILE:
+            self.plan.files += 1
+            self.plan.size += wanted.size
+            self._show("send", wanted.path, f" ({wanted.size} bytes)")
+        else:
+            self.plan.links += 1
+            self._show("link", wanted.path)
+        self._touch()
+
+    # -- comparing -----------------------------------------------------------------------------------------------
+
+    def _mine(self, found: Entry) -> bool:
+        return self._rules.uid in (0, found.uid)
+
+    def _differs(self, wanted: Entry, found: Entry) -> bool:
+        """Return whether attributes are to be set, of an entry whose content is there."""
+        if not self._mine(found):
+            return False
+        owners = self._rules.uid == 0 and (wanted.uid, wanted.gid) != (found.uid, found.gid)
+        return owners or wanted.mode != found.mode or wanted.mtime != found.mtime
+
+    def _same_content(self, wanted: Entry, found: Entry) -> bool:
+        if wanted.size != found.size:
+            return False
+        if not self._rules.by_checksum:
+            return wanted.mtime == found.mtime
+        name = key(wanted.path)
+        while self._next_differing is not None and self._next_differing < name:
+            self._next_differing = next(self._differing, None)
+        return self._next_differing != name
+
+
+def _with_guards(there: Iterable[bytes], guards: Iterable[bytes]) -> Iterator[bytes]:
+    for one, other in joined(there, guards):
+        line = other if other is not None else one
+        if line is not None:
+            yield line

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scripts that a transfer runs in its contexts. Each does one thing, with a POSIX shell and coreutils or busybox.
+
+Lists of names come on standard input, each with a NUL behind it. Quoting is that of streams/_shell.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..streams._shell import path_word, quote
+
+FAILED = 90
+"""Exit status of a script that could not do its part; it said why on stderr."""
+PACKED = (0, 1, 2)
+"""Exit statuses of tar that may mean no more than that files changed or went meanwhile: what arrived is verified."""
+SUMMED = (0, 1, 123)
+"""Exit statuses of xargs with a hash tool that could not read some of the files."""
+
+# A word of our own first: what a script begins with is looked for as a program.
+_HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
+
+# What a place is, in one line: its kind, whether it is in a directory (1) that is the one named, whether its parent is
+# there and can be written to, the user, tar, and how the list behind it is written.
+_PROBE = r"""p={path} i=0
+{inside}k=absent
+if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
+{link}q=${{p%/}}
+case "$q" in */*) q=${{q%/*}} ;; *) q=. ;; esac
+q=${{q:-/}} e=0 w=0
+[ -d "$q" ] && e=1
+while [ ! -e "$q" ] && [ "$q" != / ] && [ "$q" != . ]; do
+  case "$q" in */*) q=${{q%/*}} q=${{q:-/}} ;; *) q=. ;; esac
+done
+[ "$k" = tree ] && q=$p
+[ -w "$q" ] && w=1
+case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
+case "$(find --version 2>&1)" in *GNU*) f=find ;; *) f=stat ;; esac
+echo "$k $i $e $w $(id -u) $t $f"
+"""
+_INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
+_LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
+
+_FIND_FORMAT = r"%y %m %U %G %s %T@ %D %i %n %P\0%l\0"
+_STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
+_LIST = r"""case $k$f in
+  treefind) cd "$p" && find . -ignore_readdir_race -printf '{find}' ;;
+  treestat) cd "$p" && find . -type l -exec stat -c '{stat}%N' {{}} + -o -exec stat -c '{stat}' {{}} + ;;
+  filefind) find -H "$p" -prune -printf '{find}' ;;
+  filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
+esac
+"""
+
+_CD = "cd {path} || exit {failed}\n"
+
+_SUMS = r"""if command -v openssl >/dev/null 2>&1 && openssl dgst -sha256 -r /dev/null >/dev/null 2>&1; then
+  exec xargs -0 openssl dgst -sha256 -r
+fi
+exec xargs -0 sha256sum
+"""
+
+# busybox takes no list of names, so there it is several archives, each without its end. That is 1024 bytes long.
+_PACK = r"""case "$(tar --version 2>&1)" in
+  *"GNU tar"*) exec tar -c -f - --format=gnu {sparse}--no-recursion --null -T - ;;
+esac
+xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar
+exec head -c 1024 /dev/zero
+"""
+
+_UNPACK = r"""o=
+[ "$(id -u)" = 0 ] || o=-o
+exec tar -x -p $o -f - --numeric-owner
+"""
+
+_MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
+_MAKE_STAGING = "umask 077\nmkdir {staging} || exit {failed}\ncd {staging} || exit {failed}\n"
+_APPLY = "umask 077\nexec sh\n"
+
+
+def list_script(path: str, name: str | None = None) -> str:
+    """Return the script that says in one line what a path is, and then lists it.
+
+    With a ``name`` it is that of an entry which is meant where the path is a directory.
+    """
+    inside = _INSIDE.format(name=quote(name)) if name else ""
+    probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
+    return _HEAD + probe + _LIST.format(find=_FIND_FORMAT, stat=_STAT_FORMAT)
+
+
+def sums_script(root: str) -> str:
+    """Return the script that prints the SHA-256 of each file named on its input, below a directory."""
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
+
+
+def pack_script(root: str, sparse: bool) -> str:
+    """Return the script that prints an archive of exactly the entries named on its input, below a directory."""
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
+
+
+def make_root_script(root: str, parents: bool) -> str:
+    """Return the script that makes a directory where there is none."""
+    return _HEAD + _MAKE_ROOT.format(path=path_word(root), parents="-p " if parents else "", failed=FAILED)
+
+
+def stage_script(root: str, staging: str) -> str:
+    """Return the script that unpacks its input in a new directory in the root."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    return _HEAD + cd + _MAKE_STAGING.format(staging=path_word(staging), failed=FAILED) + _UNPACK
+
+
+def unpack_script(root: str) -> str:
+    """Return the script that unpacks its input in a directory that is there."""
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _UNPACK
+
+
+def apply_script(root: str) -> str:
+    """Return the script that does in a directory what the lines on its input say (_apply.py)."""
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _APPLY
+
+
+def sum_file_script(path: str) -> str:
+    """Return the script that prints the SHA-256 of one file."""
+    word = path_word(path)
+    return f"{_HEAD}openssl dgst -sha256 -r <{word} 2>/dev/null || exec sha256sum <{word}\n"
+
+
+def clean_script(root: str, names: Sequence[str], empty_root: bool) -> str:
+    """Return the script that removes directories of transfers from a root, and the root too if it is empty then."""
+    words = " ".join(path_word(name) for name in names)
+    # what is in them may be read-only for its owner
+    script = f"{_HEAD}cd {path_word(root)} 2>/dev/null || exit 0\nchmod -R u+rwX {words} 2>/dev/null\nrm -rf {words}\n"
+    return script + (f"rmdir {path_word(root)} 2>/dev/null\n:\n" if empty_root else "")

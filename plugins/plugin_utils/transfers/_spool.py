@@ -1,0 +1,71 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists too long for memory: unnamed files of this machine that vanish with the process, and sorting by way of them."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+
+_RUN = 20_000
+"""Lines sorted at once."""
+_CHUNK = 1 << 18
+
+
+class Spool:
+    """A file without a name. It is written from its start to its end, then read, as often as is needed."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by whoever made the spool
+
+    @property
+    def path(self) -> str:
+        """A path by which other processes of this user can read it while it is open."""
+        return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
+
+    def write(self, line: bytes) -> None:
+        """Add to its end."""
+        self.file.write(line)
+
+    def lines(self) -> Iterator[bytes]:
+        """Return its lines, from the first one on."""
+        self.file.seek(0)
+        yield from self.file
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return what it holds, piece by piece."""
+        self.file.seek(0)
+        while data := self.file.read(_CHUNK):
+            yield data
+
+    def rewind(self) -> None:
+        """Have all of it in the file, for others to read."""
+        self.file.flush()
+        self.file.seek(0)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def sorted_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Return lines in the order of their bytes; no more than a part of them is in memory at a time."""
+    source = iter(lines)
+    runs: list[Spool] = []
+    try:
+        while True:
+            part = sorted(itertools.islice(source, _RUN))
+            if not runs and len(part) < _RUN:
+                yield from part
+                return
+            if not part:
+                break
+            runs.append(Spool())
+            runs[-1].file.writelines(part)
+        yield from heapq.merge(*(run.lines() for run in runs))
+    finally:
+        for run in runs:
+            run.close()

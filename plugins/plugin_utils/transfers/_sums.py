@@ -1,0 +1,81 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads checksums as sha256sum and openssl print them, and finds what did not arrive as it is in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ._errors import TransferError
+from ._manifest import Entry, from_line, key
+
+_DIGEST = 64
+
+
+Sum = tuple[bytes, bytes | None]
+"""A path and its checksum, None if that is not known."""
+
+
+def sums(names: Iterable[bytes], chunks: Iterator[bytes]) -> Iterator[Sum]:
+    """Return each path with its checksum, None where there is none: the file could not be read.
+
+    ``names`` are the paths that were asked for, in that order. A name stands behind its checksum as it is, or with its
+    line breaks escaped and a backslash before the checksum. Raises TransferError for anything else.
+    """
+    buffer, ended = b"", False
+    for path in names:
+        name = b"./" + path
+        escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+        longest = _DIGEST + 4 + len(escaped)
+        while len(buffer) < longest and not ended:
+            chunk = next(chunks, b"")
+            ended = not chunk
+            buffer += chunk
+        size = _length(buffer, name, escaped)
+        digest = buffer[:size].lstrip(b"\\")[:_DIGEST] if size else None
+        buffer = buffer[size:]
+        yield path, digest
+    if buffer or next(chunks, b""):
+        raise TransferError(f"a list of checksums cannot be read at {buffer[:80]!r}")
+
+
+def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
+    """Return how many bytes at the start of the buffer are the checksum of a file, 0 if it is not of this one."""
+    for mark, written in ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r"))):
+        at = len(mark) + _DIGEST
+        if buffer.startswith(mark) and buffer[at : at + 1] == b" " and buffer[at + 1 : at + 2] in (b" ", b"*"):
+            line = written + b"\n"
+            if buffer.startswith(line, at + 2):
+                return at + 2 + len(line)
+    return 0
+
+
+def differing(
+    one: Iterable[tuple[bytes, bytes | None]], other: Iterable[tuple[bytes, bytes | None]]
+) -> Iterator[bytes]:
+    """Return the paths whose checksums are not known to be the same."""
+    for (path, first), (_path, second) in zip(one, other, strict=True):
+        if first is None or first != second:
+            yield path
+
+
+def unproven(sent: Iterable[Entry], staged: Iterable[bytes], differing_files: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the paths of what was sent and is not there as it is in the source.
+
+    ``staged`` is the manifest of what arrived, ``differing_files`` are the paths of files whose checksums differ; all
+    are in the order of the tree.
+    """
+    arrived = (from_line(line) for line in staged)
+    there = next(arrived, None)
+    wrong = iter(differing_files)
+    next_wrong = next(wrong, None)
+    for entry in sent:
+        while there is not None and key(there.path) < key(entry.path):
+            there = next(arrived, None)
+        is_wrong = next_wrong == entry.path
+        if is_wrong:
+            next_wrong = next(wrong, None)
+        found = there if there is not None and there.path == entry.path else None
+        if found is None or (found.kind, found.target) != (entry.kind, entry.target) or is_wrong:
+            yield entry.path
