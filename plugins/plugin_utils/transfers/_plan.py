@@ -246,13 +246,17 @@ class Planner:
             self._directory(wanted, found)
         elif found is not None and found.kind is Kind.DIRECTORY:
             self._replace_directory(wanted)
-        elif wanted.kind is Kind.LINK:
-            if found is not None and found.kind is Kind.LINK and found.target == wanted.target:
-                self.plan.unchanged += 1
-            else:
-                self._send(wanted)
         else:
+            self._content(wanted, found)
+
+    def _content(self, wanted: Entry, found: Entry | None) -> None:
+        """Decide about a file or a symbolic link."""
+        if wanted.kind is Kind.FILE:
             self._file(wanted, found)
+        elif found is not None and found.kind is Kind.LINK and found.target == wanted.target:
+            self.plan.unchanged += 1
+        else:
+            self._send(wanted)
 
     def _special(self, wanted: Entry, found: Entry | None) -> None:
         self.plan.specials += 1
@@ -286,7 +290,7 @@ class Planner:
             self.plan.conflicts.append(wanted.path)
             self._above.append(_Directory(wanted.path, None, stays=True))
             return
-        self._send(wanted)
+        self._content(wanted, None)
         self._above.append(_Directory(wanted.path, None, goes=self.plan.cleared))
 
     def _file(self, wanted: Entry, found: Entry | None) -> None:

@@ -36,11 +36,14 @@ def send_tree(job: Job) -> None:
         planner = Planner(rules, (line[:-1] for line in wrong.lines()))
         try:
             plan = planner.make(job.src.manifest.lines(), job.dest.manifest.lines(), job.dest.keys())
-            _report(job, plan)
             _refuse(job, plan)
-            job.result.changed = plan.changes
+            lost: list[bytes] = []
             if plan.changes and not job.request.check_mode:
-                _Execution(job, plan, rules).run()
+                lost = _Execution(job, plan, rules).run()
+            _report(job, plan)
+            job.result.changed = plan.changes
+            if lost:
+                _tell_lost(job, plan, lost)
         finally:
             planner.plan.close()
     finally:
@@ -89,7 +92,7 @@ def _differing(job: Job, names: Spool, paths: Iterator[bytes], root: str) -> Ite
 
 
 def _report(job: Job, plan: Plan) -> None:
-    """Note in the result what is going to be done."""
+    """Note in the result what was done, or in check mode what would be."""
     result = job.result
     result.files, result.bytes, result.links, result.directories = plan.files, plan.size, plan.links, plan.made
     result.attributes, result.deleted, result.unchanged = plan.changed_attributes, plan.deleted, plan.unchanged
@@ -126,10 +129,12 @@ class _Execution:
         self._staging = f".manifold-{job.result.operation_id}.{owner()}.part"
         self._sparse = job.src.tar == job.dest.tar == "gnu"
 
-    def run(self) -> None:
-        """Do it all; raise TransferError. Whatever happens, the staging directory goes."""
+    def run(self) -> list[bytes]:
+        """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
+
+        Whatever happens, the staging directory goes.
+        """
         job, ends = self._job, self._job.ends
-        job.result.changed = False
         fresh = job.dest.kind is PathKind.ABSENT
         try:
             if fresh:
@@ -143,8 +148,7 @@ class _Execution:
             raise
         self._clean(empty_root=False)
         self._directories()
-        if lost:
-            self._tell_lost(lost)
+        return lost
 
     def _clean(self, *, empty_root: bool) -> None:
         """Remove the staging directory, and those of transfers that were killed."""
@@ -213,11 +217,17 @@ class _Execution:
         if self._plan.directories.file.tell():
             self._archive("attributes of directories", _shell.unpack_script(self._job.root), self._plan.directories)
 
-    def _tell_lost(self, lost: list[bytes]) -> None:
-        job = self._job
-        job.result.unstable = tuple(_shown(path) for path in lost[:SHOWN])
-        names = ", ".join(job.result.unstable[:_NAMED])
-        raise TransferError(
-            f"src: {len(lost)} entries of {job.request.src} changed while they were read, or could not be read, and "
-            f"were left as they were at {job.result.dest}: {names}. The others are in place."
-        )
+
+def _tell_lost(job: Job, plan: Plan, lost: list[bytes]) -> None:
+    """Take what was not put in place out of the result, and raise TransferError."""
+    names = frozenset(lost)
+    for work, entry in entries(plan):
+        if work is Work.SEND and entry.path in names:
+            job.result.files -= entry.kind is Kind.FILE
+            job.result.links -= entry.kind is Kind.LINK
+            job.result.bytes -= entry.size if entry.kind is Kind.FILE else 0
+    job.result.unstable = tuple(_shown(path) for path in lost[:SHOWN])
+    raise TransferError(
+        f"src: {len(lost)} entries of {job.request.src} changed while they were read, or could not be read, and were "
+        f"left as they were at {job.result.dest}: {', '.join(job.result.unstable[:_NAMED])}. The others are in place."
+    )

@@ -1,0 +1,185 @@
+#!/usr/bin/python
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a virtual module that is entirely implemented as an action plugin and runs on the controller.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: transfer
+short_description: Copy a file or a tree from one place to another, only what differs
+version_added: 0.1.0
+author: manifold.core contributors (@manifold-core)
+description:
+  - Copies a file or a directory from any context to any other - this machine, an SSH host, a Kubernetes pod. What is
+    copied streams through the controller and never touches its disk; lists of names do, in unnamed temporary files.
+  - Compares first and sends only what differs. Keeps modes, times of change in whole seconds, symbolic and hard links,
+    empty directories, and for root at the destination the numbers of owner and group.
+  - Every file that is sent is read back at both ends, and gets its name only if the two SHA-256 are the same. A file
+    appears whole or not at all; a tree does not appear at once, but file by file, or for a new directory as a whole.
+  - Needs only a POSIX C(sh) with GNU C(tar) or busybox and the usual tools at both ends, no Python.
+requirements:
+  - C(ssh) on the controller, for SSH hosts.
+  - C(kubectl) on the controller and the collection C(kubernetes.core), for pods.
+attributes:
+  check_mode:
+    support: full
+    description: Compares both ends and says what would be done.
+  diff_mode:
+    support: full
+    description: Lists what is sent, linked, made, deleted, and what only gets other attributes.
+  idempotent:
+    support: full
+    description: A second transfer of an unchanged source sends nothing and is not reported as changed.
+options:
+  src:
+    description:
+      - What to copy, as C(context:path), for a pod other than the context's own as C(context:pod:path) or
+        C(context:pod/container:path), or as a mapping with the keys C(context), C(path), C(pod), C(container),
+        C(become) and C(become_user).
+      - The context is the name of a host of the inventory, or V(local) for the controller.
+      - A directory is copied into O(dest) under its own name; with a slash at the end of the path its content is, as
+        with C(rsync). A symbolic link that is named here is followed, one below it is copied as a link.
+    type: raw
+    required: true
+  dest:
+    description:
+      - Where to copy to, written as O(src) is. A file goes into a directory that is there, or whose path ends with a
+        slash; else the path is that of the file.
+      - A relative path starts where commands start there, which over SSH is the home directory of the user, in a pod
+        the working directory of the container, and for V(local) the directory of the playbook. A leading V(~/) is the
+        home directory everywhere.
+    type: raw
+    required: true
+  checksum:
+    description: Whether to compare files by their SHA-256 instead of by size and time of change.
+    type: bool
+    default: false
+  delete:
+    description:
+      - Whether to remove from the directory at the destination what the source does not have. What is excluded stays.
+        What came since it was listed stays, too.
+    type: bool
+    default: false
+  allow_empty:
+    description: Whether O(delete=true) may remove everything because the source is empty.
+    type: bool
+    default: false
+  exclude:
+    description:
+      - Patterns of what to leave alone, at both ends. C(*) and C(?) do not match a slash, C(**) does, C([a-z]) matches
+        one of the characters.
+      - A pattern that begins with a slash is held to the root of the tree, any other one matches at every level. One
+        that ends with a slash matches directories only. What is below a directory that is left alone is, too.
+    type: list
+    elements: str
+    default: []
+  include:
+    description: Patterns of what not to leave alone although O(exclude) says so. They do not reach below a directory
+      that is left alone.
+    type: list
+    elements: str
+    default: []
+  create_parents:
+    description: Whether to make the directory that the destination is in, and those above it.
+    type: bool
+    default: false
+  connect_timeout:
+    description: Seconds in which both ends have to be ready, for each step of the work.
+    type: float
+    default: 60
+notes:
+  - Devices, sockets and named pipes are listed in the result and left alone.
+  - A file that changes while it is read is left as it was at the destination, and the task fails and names it after
+    everything else is in place. A single file that is O(src) itself is the exception, it is in place by then.
+  - While data moves, the task says how far it is; see M(manifold.core.pipeline) for where and how often.
+seealso:
+  - module: manifold.core.pipeline
+"""
+
+EXAMPLES = r"""
+- name: Fetch the logs of a pod
+  manifold.core.transfer:
+    src: k8s-prod:/var/log/nginx/
+    dest: local:./logs/
+
+- name: Mirror a folder of a server to a pod, without caches
+  manifold.core.transfer:
+    src: backup-server:/srv/site/
+    dest: k8s-staging:/usr/share/nginx/html/
+    delete: true
+    exclude: ["*.tmp", /cache/]
+
+- name: Copy a file as root
+  manifold.core.transfer:
+    src: local:./app.conf
+    dest: {context: prod-server, path: /etc/app/app.conf, become: true}
+"""
+
+RETURN = r"""
+operation_id:
+  description: Identifies this run; part of the name of its temporary files.
+  returned: always, once the arguments were understood
+  type: str
+  sample: 2026-01-14-170234-1f8a0c3e
+duration_ms:
+  description: Milliseconds from reaching the contexts to the end.
+  returned: always, once the arguments were understood
+  type: int
+src:
+  description: The source.
+  returned: always, once the arguments were understood
+  type: str
+dest:
+  description: The file or directory that was written, with its context.
+  returned: always, once the arguments were understood
+  type: str
+files:
+  description: How many files were sent, in check mode would be.
+  returned: always, once the arguments were understood
+  type: int
+bytes:
+  description: Their size in bytes.
+  returned: always, once the arguments were understood
+  type: int
+rate:
+  description: RV(bytes) a second, over the whole duration.
+  returned: always, once the arguments were understood
+  type: int
+links:
+  description: How many symbolic links were sent, and further names of files made.
+  returned: always, once the arguments were understood
+  type: int
+directories:
+  description: How many directories were made.
+  returned: always, once the arguments were understood
+  type: int
+attributes:
+  description: How many files and directories were there and only got another mode, owner or time.
+  returned: always, once the arguments were understood
+  type: int
+deleted:
+  description: How many entries were removed.
+  returned: always, once the arguments were understood
+  type: int
+unchanged:
+  description: How many entries were already as they should be.
+  returned: always, once the arguments were understood
+  type: int
+excluded:
+  description: How many entries of the source were left alone because of a pattern, without what is below them.
+  returned: always, once the arguments were understood
+  type: int
+skipped:
+  description: The devices, sockets and named pipes of the source, at most 1000.
+  returned: always, once the arguments were understood
+  type: list
+  elements: str
+unstable:
+  description: What changed in the source while it was read, or could not be read, at most 1000.
+  returned: always, once the arguments were understood
+  type: list
+  elements: str
+"""
