@@ -85,7 +85,8 @@ def _stream(job: Job, wanted: Entry, owns: bool) -> None:
     job.result.changed = done.changed
     job.result.bytes = done.sinks[0].bytes
     now = _look_again(job)
-    if now is None or (now.size, now.mtime, now.inode) != (wanted.size, wanted.mtime, wanted.inode):
+    before = (wanted.size, wanted.mtime, wanted.inode)
+    if now is None or (now.size, now.mtime, now.inode) != before or job.result.bytes != wanted.size:
         job.result.unstable = (job.request.src.path,)
         raise TransferError(
             f"src: {job.request.src} changed while it was read; {job.result.dest} holds what was read. "

@@ -1,0 +1,131 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._errors import TransferError
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import (
+    Entry,
+    Kind,
+    from_line,
+    key,
+    key_of,
+    parse_find,
+    parse_stat,
+    path_of,
+    to_line,
+)
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spool import sorted_lines
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = st.binary(min_size=1, max_size=6).map(lambda name: name.replace(b"\0", b"\n").replace(b"/", b"\\"))
+PATHS = st.lists(NAMES.filter(lambda name: name not in (b".", b"..")), min_size=1, max_size=4).map(b"/".join)
+TEXTS = st.binary(min_size=1, max_size=12).map(lambda text: text.replace(b"\0", b"//"))
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entry:
+    kind = draw(st.sampled_from(Kind))
+    target = draw(TEXTS) if kind is Kind.LINK else b""
+    number = st.integers(0, 2**40)
+    return Entry(
+        draw(PATHS | st.just(b"")),
+        kind,
+        draw(st.integers(0, 0o7777)),
+        draw(number),
+        draw(number),
+        len(target) if target else draw(number),
+        draw(st.integers(-(2**33), 2**40)),
+        b"%d:%d" % (draw(number), draw(number)),
+        draw(st.integers(1, 100)),
+        target,
+    )
+
+
+_FULL = {Kind.FILE: 0o100000, Kind.DIRECTORY: 0o040000, Kind.LINK: 0o120000, Kind.SPECIAL: 0o010000}
+
+
+def _by_find(entry: Entry) -> bytes:
+    kind = b"p" if entry.kind is Kind.SPECIAL else entry.kind.value.encode()
+    head = b"%s %o %d %d %d %d.0000000000 %s %d " % (
+        kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.size,
+        entry.mtime,
+        entry.inode.replace(b":", b" "),
+        entry.links,
+    )
+    return head + entry.path + b"\0" + entry.target + b"\0"
+
+
+def _by_stat(entry: Entry, quote: bytes) -> bytes:
+    name = b"./" + entry.path if entry.path else b"."
+    head = b"//%x/%d/%d/%d/%d/%s/%d/" % (
+        _FULL[entry.kind] | entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.size,
+        entry.mtime,
+        entry.inode,
+        entry.links,
+    )
+    link = quote + name + quote + b" -> " + quote + entry.target + quote if entry.kind is Kind.LINK else b""
+    return head + name + b"//" + link + b"\n"
+
+
+def _in_pieces(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+@given(entries())
+def test_an_entry_survives_its_line(entry: Entry) -> None:
+    line = to_line(entry)
+    assert line.count(b"\n") == 1
+    assert from_line(line) == entry
+    assert path_of(key_of(line)) == entry.path
+
+
+@given(st.lists(PATHS, unique=True))
+def test_the_order_of_keys_is_that_of_the_tree(paths: list[bytes]) -> None:
+    ordered = [path_of(name) for name in sorted(key(path) for path in paths)]
+    for position, path in enumerate(ordered):
+        below = [other.startswith(path + b"/") for other in ordered]
+        assert not any(below[: position + 1]), "a directory comes before what is in it"
+        inside = below[position + 1 :]
+        assert inside == sorted(inside, reverse=True), "and nothing else comes between"
+
+
+@given(st.lists(entries(), max_size=6), st.integers(1, 50))
+def test_what_find_prints_is_understood_in_pieces_of_any_size(wanted: list[Entry], size: int) -> None:
+    assert list(parse_find(_in_pieces(b"".join(map(_by_find, wanted)), size))) == wanted
+
+
+@given(st.lists(entries(), max_size=6), st.integers(1, 50), st.sampled_from([b"'", b""]))
+def test_what_stat_prints_is_understood_in_pieces_of_any_size(wanted: list[Entry], size: int, quote: bytes) -> None:
+    assert list(parse_stat(_in_pieces(b"".join(_by_stat(entry, quote) for entry in wanted), size))) == wanted
+
+
+@given(entries(), st.data())
+def test_a_list_that_was_cut_is_refused(entry: Entry, data: st.DataObject) -> None:
+    for parse, whole in ((parse_find, _by_find(entry)), (parse_stat, _by_stat(entry, b""))):
+        cut = data.draw(st.integers(1, len(whole) - 1))
+        with pytest.raises(TransferError, match="a list of files"):
+            list(parse(iter([whole[:cut]])))
+
+
+@pytest.mark.parametrize("path", [b"../x", b"a/../../x", b"/etc/passwd", b"a//b", b"a/./b", b".."])
+def test_a_path_that_leaves_the_tree_is_refused(path: bytes) -> None:
+    entry = Entry(path, Kind.FILE, 0o644, 0, 0, 1, 1, b"1:1", 1)
+    with pytest.raises(TransferError, match="not below its root"):
+        list(parse_find(iter([_by_find(entry)])))
+
+
+def test_more_lines_than_are_sorted_at_once_come_out_sorted() -> None:
+    lines = [b"%d\n" % (number * 7919 % 50_021) for number in range(50_000)]
+    assert list(sorted_lines(lines)) == sorted(lines)

@@ -1,0 +1,200 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scripts, in every shell and with every set of tools that contexts have."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _shell
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._apply import Batches
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._filter import Filter, make_filter
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._listing import Listing, PathKind, read_listing
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, from_line
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spool import Spool
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums import sums
+
+from unit.support import Shell
+
+NAMES = [b"plain", b" sp ", b"-rf", b"new\nline", b"ends\n", b"\xff\xfe", b"a'b\"c", b"back\\slash", b"$(x)`y`", b"*"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with names of every kind."""
+    root = tmp_path / "it's a tree"
+    (root / "sub").mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        for folder in (root, root / "sub"):
+            path = folder / os.fsdecode(name)
+            path.write_bytes(name * 100 * number)
+            path.chmod(0o600 + number)
+            os.utime(path, (1_000_000, 1_000_000 + number))
+    (root / "link").symlink_to("to' -> 'new\n//line")
+    os.link(root / "plain", root / "again")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+def _listing(shell: Shell, path: str, name: str | None = None, keep: Filter | None = None) -> Listing:
+    done = shell.run(_shell.list_script(path, name))
+    assert done.returncode == 0, done.stderr
+    raw = Spool()
+    raw.write(done.stdout)
+    try:
+        return read_listing(raw, keep or Filter())
+    finally:
+        raw.close()
+
+
+def _entries(listing: Listing) -> dict[bytes, Entry]:
+    found = {entry.path: entry for entry in map(from_line, listing.manifest.lines())}
+    listing.close()
+    return found
+
+
+def _paths(root: Path) -> Iterator[bytes]:
+    for folder, directories, files in os.walk(os.fsencode(root)):
+        for name in (*directories, *files):
+            yield os.path.relpath(os.path.join(folder, name), os.fsencode(root))  # noqa: PTH118 -- no text
+
+
+def test_a_list_says_what_is_there(shell: Shell, tree: Path) -> None:
+    listing = _listing(shell, str(tree))
+    assert (listing.kind, listing.inside, listing.writable, listing.uid) == (PathKind.TREE, False, True, os.getuid())
+    assert listing.tar == ("busybox" if shell.name == "busybox" else "gnu")
+    found = _entries(listing)
+    assert set(found) == {b"", *_paths(tree)}
+    for path, entry in found.items():
+        status = os.lstat(os.path.join(os.fsencode(tree), path))  # noqa: PTH118 -- no text
+        numbers = (status.st_uid, status.st_gid, status.st_size, int(status.st_mtime), status.st_nlink)
+        assert (entry.uid, entry.gid, entry.size, entry.mtime, entry.links) == numbers
+        assert entry.mode == stat.S_IMODE(status.st_mode)
+    kinds = {b"link": Kind.LINK, b"pipe": Kind.SPECIAL, b"sub": Kind.DIRECTORY, b"plain": Kind.FILE}
+    assert {path: found[path].kind for path in kinds} == kinds
+    assert found[b"link"].target == b"to' -> 'new\n//line"
+    assert found[b"plain"].inode == found[b"again"].inode != found[b"link"].inode
+
+
+def test_a_list_says_what_a_path_is(shell: Shell, tree: Path) -> None:
+    (tree / "to sub").symlink_to("sub")
+    cases = {
+        (str(tree / "plain"), None): (PathKind.FILE, False, True),
+        (str(tree / "nothing"), None): (PathKind.ABSENT, False, True),
+        (str(tree / "no" / "thing"), None): (PathKind.ABSENT, False, False),
+        (str(tree / "pipe"), None): (PathKind.SPECIAL, False, True),
+        (str(tree / "to sub"), None): (PathKind.TREE, False, True),
+        (str(tree), "sub"): (PathKind.TREE, True, True),
+        (str(tree), "-rf"): (PathKind.FILE, True, True),
+        (str(tree), "to sub"): (PathKind.LINK, True, True),
+        (str(tree), "nothing"): (PathKind.ABSENT, True, True),
+        (str(tree / "plain"), "x"): (PathKind.FILE, False, True),
+    }
+    for (path, name), expected in cases.items():
+        listing = _listing(shell, path, name)
+        found = list(_entries(listing))
+        assert (listing.kind, listing.inside, listing.parent_exists) == expected, (path, name)
+        assert (b"" in found) is (listing.kind in (PathKind.FILE, PathKind.TREE))
+
+
+def test_what_is_excluded_is_not_listed_but_known(shell: Shell, tree: Path) -> None:
+    listing = _listing(shell, str(tree), keep=make_filter([], ["sub/", "/-*"]))
+    assert list(listing.keys()) == [b"-rf", b"sub"]
+    assert listing.excluded == 2
+    assert {path for path in _entries(listing) if path.startswith((b"sub", b"-rf"))} == set()
+
+
+def test_checksums_are_those_of_the_files(shell: Shell, tree: Path) -> None:
+    paths = [path for path in _paths(tree) if (tree / os.fsdecode(path)).is_file() and path != b"link"]
+    asked = [*paths, b"gone"]
+    done = shell.run(_shell.sums_script(str(tree)), data=b"".join(b"./" + path + b"\0" for path in asked))
+    assert done.returncode in _shell.SUMMED
+    expected = [hashlib.sha256((tree / os.fsdecode(path)).read_bytes()).hexdigest().encode() for path in paths]
+    assert list(sums(asked, iter([done.stdout]))) == [*zip(paths, expected, strict=True), (b"gone", None)]
+    alone = shell.run(_shell.sum_file_script(str(tree / "new\nline")))
+    assert alone.stdout[:64] == expected[paths.index(b"new\nline")]
+
+
+def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    dest.mkdir()
+    named = [b"link", *NAMES, b"sub/new\nline", b"gone"]
+    # more than one command gets at once, to have several archives where there are several
+    (tree / "many").mkdir()
+    for number in range(1500):
+        (tree / "many" / f"{number:080}").write_text(str(number))
+        named.append(b"many/%080d" % number)
+    archive = shell.run(_shell.pack_script(str(tree), False), data=b"".join(b"./" + path + b"\0" for path in named))
+    assert archive.returncode in _shell.PACKED, archive.stderr
+    done = shell.run(_shell.stage_script(str(dest), ".staging"), data=archive.stdout)
+    assert done.returncode == 0, done.stderr
+    staging = dest / ".staging"
+    assert stat.S_IMODE(staging.stat().st_mode) == 0o700, "nobody else looks into it"
+    assert set(_paths(staging)) == {*named, b"sub", b"many"} - {b"gone"}
+    for name in NAMES:
+        one, other = (folder / os.fsdecode(name) for folder in (tree, staging))
+        assert one.read_bytes() == other.read_bytes()
+        assert (one.stat().st_mode, one.stat().st_mtime) == (other.stat().st_mode, other.stat().st_mtime)
+    assert (staging / "link").readlink() == Path("to' -> 'new\n//line")
+
+
+def test_attributes_of_directories_are_unpacked_over_those_that_are_there(
+    shell: Shell, tree: Path, tmp_path: Path
+) -> None:
+    dest = tmp_path / "dest"
+    (dest / "sub").mkdir(parents=True)
+    (tree / "sub").chmod(0o510)
+    for folder in (tree / "sub", tree):
+        os.utime(folder, (5_000, 5_000))
+    archive = shell.run(_shell.pack_script(str(tree), False), data=b"./sub\0./\0")
+    done = shell.run(_shell.unpack_script(str(dest)), data=archive.stdout)
+    assert done.returncode == 0, done.stderr
+    assert (stat.S_IMODE((dest / "sub").stat().st_mode), (dest / "sub").stat().st_mtime) == (0o510, 5_000)
+    assert dest.stat().st_mtime == 5_000
+    assert list(dest.rglob("*")) == [dest / "sub"]
+
+
+def test_commands_are_done_in_order_up_to_the_first_that_fails(shell: Shell, tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    batches = Batches(lines.append)
+    for name in NAMES:
+        batches.add("touch --", f"./{os.fsdecode(name)}")
+    batches.flush()
+    batches.run("rmdir ./nothing")
+    batches.run("touch ./late")
+    done = shell.run(_shell.apply_script(str(tmp_path)), data=b"".join(lines))
+    assert done.returncode == _shell.FAILED
+    assert {os.fsencode(path.name) for path in tmp_path.iterdir()} == set(NAMES)
+
+
+def test_a_command_that_is_cut_is_not_done(shell: Shell, tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    batches = Batches(lines.append)
+    for name in ("./a", "./b c"):
+        (tmp_path / name).write_text("x")
+        batches.add("rm -f --", name)
+    batches.flush()
+    (line,) = lines
+    for cut in range(1, len(line) - len(b" || exit 90\n") - len(b" </dev/null") + 1, 3):
+        shell.run(_shell.apply_script(str(tmp_path)), data=line[: cut - 1])
+        assert len(list(tmp_path.iterdir())) == 2, line[: cut - 1]
+
+
+def test_what_transfers_left_is_removed_with_read_only_directories(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "root" / ".one" / "deep").mkdir(parents=True)
+    (tmp_path / "root" / ".one" / "deep" / "file").write_text("x")
+    (tmp_path / "root" / ".one" / "deep").chmod(0o500)
+    (tmp_path / "root" / "mine").mkdir()
+    script = _shell.clean_script(str(tmp_path / "root"), [".one", ".two"], True)
+    assert shell.run(script).returncode == 0
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["mine"]
+    (tmp_path / "root" / "mine").rmdir()
+    assert shell.run(script).returncode == 0
+    assert not (tmp_path / "root").exists()
+    assert shell.run(script).returncode == 0

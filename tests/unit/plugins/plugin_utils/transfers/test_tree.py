@@ -1,0 +1,171 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole transfers on this machine, between trees of all kinds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NAMES = st.binary(min_size=1, max_size=4).map(lambda name: name.replace(b"\0", b"\n").replace(b"/", b" "))
+NODES: st.SearchStrategy[Any] = st.recursive(
+    st.tuples(st.just("file"), st.binary(max_size=3), st.sampled_from([0o644, 0o400, 0o4711]), st.integers(0, 2))
+    | st.tuples(st.just("link"), st.binary(min_size=1, max_size=5).map(lambda text: text.replace(b"\0", b"\n")))
+    | st.tuples(st.just("join")),
+    lambda inner: st.tuples(
+        st.just("folder"),
+        st.dictionaries(NAMES.filter(lambda name: name not in (b".", b"..")), inner, max_size=4),
+        st.sampled_from([0o755, 0o500]),
+        st.integers(0, 2),
+    ),
+    max_leaves=8,
+)
+TREES = NODES.filter(lambda node: node[0] == "folder")
+
+
+def _make(path: bytes, node: Any, files: list[bytes]) -> None:
+    text = os.fsdecode(path)
+    if node[0] == "folder":
+        Path(text).mkdir()
+        for name, inner in node[1].items():
+            _make(path + b"/" + name, inner, files)
+    elif node[0] == "link":
+        os.symlink(node[1], path)  # noqa: PTH211 -- a target that is no text
+        return
+    elif node[0] == "join" and files:
+        os.link(files[-1], path)
+        return
+    else:
+        Path(text).write_bytes(node[1] if len(node) > 1 else b"")
+        files.append(path)
+    if len(node) > 1:
+        Path(text).chmod(node[2])
+        os.utime(path, (1_000, 1_000 + node[3]))
+
+
+def _held(root: Path) -> dict[bytes, Any]:
+    """Return what a tree holds."""
+    found: dict[bytes, Any] = {}
+    top = os.fsencode(root)
+    for folder, directories, files in os.walk(top):
+        for name in (b".", *directories, *files):
+            path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 -- no text
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                found[os.path.relpath(path, top)] = os.readlink(path)  # noqa: PTH115 -- no text
+            else:
+                content = None if stat.S_ISDIR(status.st_mode) else Path(os.fsdecode(path)).read_bytes()
+                found[os.path.relpath(path, top)] = (status.st_mode, int(status.st_mtime), content)
+    return found
+
+
+def _inodes(root: Path, names: Iterable[bytes]) -> list[int]:
+    return [os.lstat(os.path.join(os.fsencode(root), name)).st_ino for name in names]  # noqa: PTH118 -- no text
+
+
+def _joined(root: Path) -> list[list[bytes]]:
+    """Return the names of each file that has several."""
+    names = sorted(name for name, what in _held(root).items() if isinstance(what, tuple) and what[2] is not None)
+    groups: dict[int, list[bytes]] = {}
+    for name, inode in zip(names, _inodes(root, names), strict=True):
+        groups.setdefault(inode, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _transfer(src: str, dest: str, **options: Any) -> Result:
+    request = Request(Endpoint("local", src), Endpoint("local", dest), **options)
+    return run_transfer(request, lambda end: LocalContext(end.context))
+
+
+@settings(max_examples=10)
+@given(TREES, TREES, st.booleans())
+def test_a_mirror_is_identical_whatever_was_there_and_a_second_run_does_nothing(
+    source: Any, there: Any, checksum: bool
+) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        for name, tree in (("src", source), ("dest", there)):
+            _make(os.fsencode(folder / name), tree, [])
+        options = {"delete": True, "allow_empty": True, "checksum": checksum}
+        src, dest = f"{folder}/src/", f"{folder}/dest"
+        before = _held(folder / "dest")
+        check = _transfer(src, dest, check_mode=True, **options)
+        assert check.failure is None
+        assert _held(folder / "dest") == before, "check mode changes nothing"
+        done = _transfer(src, dest, **options)
+        assert done.failure is None and not done.warnings, done
+        counts = ("changed", "files", "bytes", "links", "directories", "attributes", "deleted", "unchanged")
+        assert [getattr(done, name) for name in counts] == [getattr(check, name) for name in counts]
+        if checksum:
+            assert _held(folder / "dest") == _held(folder / "src")
+        for group in _joined(folder / "src"):
+            assert len(set(_inodes(folder / "dest", group))) == 1, group
+        again = _transfer(src, dest, **options)
+        assert (again.failure, again.changed, again.files, again.deleted) == (None, False, 0, 0), again
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_what_changes_while_it_is_read_is_not_put_in_place(tmp_path: Path) -> None:
+    # every look at this file of the kernel finds something else, and its size is said to be 0
+    result = _transfer("/proc/sys/kernel/random/", str(tmp_path / "dest"))
+    assert "uuid" in result.unstable
+    assert result.failure and "changed while they were read" in result.failure and "uuid" in result.failure
+    assert not (tmp_path / "dest" / "uuid").exists()
+    assert (result.files, list(tmp_path.rglob(".*"))) == (0, [])
+
+
+def test_a_file_that_changes_while_it_is_read_is_reported(tmp_path: Path) -> None:
+    result = _transfer("/proc/sys/kernel/random/uuid", str(tmp_path / "dest"))
+    assert result.unstable == ("/proc/sys/kernel/random/uuid",)
+    assert result.failure and "changed while it was read" in result.failure
+
+
+def test_a_transfer_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("src", "dest", "bin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "src" / "a").write_text("new")
+    (tmp_path / "dest" / "a").write_text("older")
+    # a tar that fails at its end, when all is unpacked
+    tar = tmp_path / "bin" / "tar"
+    tar.write_text(f'#!/bin/sh\n{shutil.which("tar")} "$@" || exit\ncase "$1" in -x) exit 7 ;; esac\n')
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    result = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest")
+    assert result.failure and "step 'unpack' (local): it failed with exit status 7" in result.failure
+    assert not result.changed
+    assert [(path.name, path.read_text()) for path in (tmp_path / "dest").iterdir()] == [("a", "older")]
+    fresh = _transfer(f"{tmp_path}/src/", f"{tmp_path}/fresh")
+    assert fresh.failure and not (tmp_path / "fresh").exists()
+
+
+def test_a_transfer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a").write_text("new")
+    # the process of the first is gone, that of the second is this machine's first
+    gone, running = (f".manifold-2026-01-14-170234-1f8a0c3e.{owner}.part" for owner in _owners())
+    for name in (gone, running):
+        (tmp_path / "dest" / name).mkdir(parents=True)
+    assert _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest", delete=True).failure is None
+    assert {path.name for path in (tmp_path / "dest").iterdir()} == {"a", running}
+
+
+def _owners() -> tuple[str, str]:
+    from ansible_collections.manifold.core.plugins.plugin_utils._owner import owner
+
+    mine = owner()
+    return mine.rpartition("-")[0] + "-1", mine
