@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from integration.support import (
+    PLAYBOOKS,
     Hosts,
     Inventories,
     Pods,
@@ -224,3 +225,18 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
         assert text in one_line(outcome["msg"]), (name, outcome["msg"])
     assert {path.name for path in alpha.data.iterdir() if not path.name.startswith(".")} == {"link", "there"}
     assert (alpha.data / "there" / "x").is_dir()
+
+
+@pytest.mark.embedded
+def test_the_playbook_copies_what_it_is_asked_to(ssh_host: Hosts, inventory: Inventories, tmp_path: Path) -> None:
+    alpha = ssh_host("alpha")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text("a")
+    hosts, ends = inventory(alpha), {"src": f"local:{tmp_path}/logs/", "dest": "alpha:~/logs"}
+    result = hosts.run_playbook(PLAYBOOKS / "transfer.yml", extra_vars=ends).check()
+    assert "sent 1 files (1.00 Bytes), removed 0, left 0 as they were: alpha:~/logs, operation" in one_line(
+        result.stdout
+    )
+    assert (alpha.data / "logs" / "a.log").read_text() == "a"
+    missing = hosts.run_playbook(PLAYBOOKS / "transfer.yml", extra_vars={"src": "local:x"})
+    assert missing.rc != 0 and "dest is not set; add -e dest=..." in one_line(missing.stdout)

@@ -17,6 +17,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._filter im
         ("cache/", ["cache/", "d/cache/"], ["cache", "d/cache"]),
         ("d/*.o", ["d/a.o", "x/d/a.o"], ["d/e/a.o", "bd/a.o"]),
         ("/d/**.o", ["d/a.o", "d/e/a.o"], ["x/d/a.o"]),
+        ("/a/**/z", ["a/b/z", "a/b/c/z"], ["a/z"]),
         ("a?c", ["abc", "d/a-c"], ["a/c", "ac"]),
         ("[a-c]x", ["bx"], ["dx", "-x"]),
         ("[!a-c]x", ["dx"], ["bx", "a/x"]),

@@ -39,7 +39,7 @@ def planned(
 ) -> dict[str, Any]:
     """Return a plan as plain values, after it was closed."""
     lines = [sorted(to_line(entry) for entry in side) for side in ([folder(""), *source], [folder(""), *there])]
-    plan = Planner(rules, **more).make(*lines, sorted(map(key, protected)))
+    plan = Planner(rules, **more).make(lines[0], lines[1], sorted(map(key, protected)))
     try:
         return _plain(plan)
     finally:

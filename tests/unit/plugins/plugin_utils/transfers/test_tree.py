@@ -10,10 +10,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
@@ -162,6 +164,37 @@ def test_a_transfer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         (tmp_path / "dest" / name).mkdir(parents=True)
     assert _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest", delete=True).failure is None
     assert {path.name for path in (tmp_path / "dest").iterdir()} == {"a", running}
+
+
+class _Nobody(LocalContext):
+    """This machine as a user who owns nothing."""
+
+    def launch(self, command: str) -> Launch:
+        user = (b"setpriv", b"--reuid=65534", b"--regid=65534", b"--clear-groups")
+        return Launch(argv=(*user, *super().launch(command).argv))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_another_user_changes_what_is_its_own(tmp_path: Path) -> None:
+    inner = ("folder", {b"a": ("file", b"x", 0o644, 0)}, 0o500, 0)
+    _make(os.fsencode(tmp_path / "src"), ("folder", {b"d": inner}, 0o755, 0), [])
+    with tempfile.TemporaryDirectory() as name:
+        open_folder = Path(name)
+        open_folder.chmod(0o1777)
+        places = {"local": LocalContext("local"), "nobody": _Nobody("nobody")}
+        src = Endpoint("local", f"{tmp_path}/src")
+        for dest, changed in ((name, True), (name, False), (f"{name}/src/", False)):
+            request = Request(src, Endpoint("nobody", dest))
+            if dest != name:
+                request = replace(request, src=Endpoint("local", f"{tmp_path}/src/"))
+            result = run_transfer(request, lambda end: places[end.context])
+            assert (result.failure, result.warnings, result.changed) == (None, (), changed)
+        copy = open_folder / "src"
+        assert _held(copy) == _held(tmp_path / "src")
+        assert (copy / "d" / "a").stat().st_uid == 65534
+        # the directory that belongs to root is left as it is
+        result = run_transfer(replace(request, dest=Endpoint("nobody", f"{name}/.")), lambda end: places[end.context])
+        assert (result.failure, stat.S_IMODE(open_folder.stat().st_mode)) == (None, 0o1777)
 
 
 def _owners() -> tuple[str, str]:
