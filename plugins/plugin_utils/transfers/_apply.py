@@ -15,6 +15,7 @@ from ..streams._shell import quote
 from ._manifest import Entry, Kind, from_line, path_of
 from ._plan import Plan, Rules, Work
 from ._shell import FAILED
+from ._spool import Spool
 
 _BATCH = 64 * 1024
 """Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
@@ -82,10 +83,10 @@ def write_commands(
         batches.add("rm -f --", _name(path, staging))
     batches.flush()
     _complete(plan, staging, lost, batches)
-    _remove(plan.cleared.lines(), batches)
+    _remove(plan.cleared, batches)
     _move(plan, staging, lost, batches)
     _set(plan, rules, batches)
-    _remove(plan.removed.lines(), batches)
+    _remove(plan.removed, batches)
 
 
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
@@ -138,13 +139,11 @@ def _set(plan: Plan, rules: Rules, batches: Batches) -> None:
         batches.flush()
 
 
-def _remove(lines: Iterable[bytes], batches: Batches) -> None:
+def _remove(spool: Spool, batches: Batches) -> None:
     """Remove entry by entry what was listed, and nothing that came since: a directory only if it is empty."""
-    kind = b""
-    for line in lines:
-        if line[:1] != kind:
-            batches.flush()  # a directory comes after what is in it
-            kind = line[:1]
-        command = "rmdir --" if kind == Kind.DIRECTORY.value.encode() else "rm -f --"
-        batches.add(command, _name(path_of(line[1:-1])))
-    batches.flush()
+    for directories in (False, True):
+        command = "rmdir --" if directories else "rm -f --"
+        for line in spool.lines():
+            if (line[:1] == Kind.DIRECTORY.value.encode()) is directories:
+                batches.add(command, _name(path_of(line[1:-1])))
+        batches.flush()

@@ -129,6 +129,5 @@ def sum_file_script(path: str) -> str:
 def clean_script(root: str, names: Sequence[str], empty_root: bool) -> str:
     """Return the script that removes directories of transfers from a root, and the root too if it is empty then."""
     words = " ".join(path_word(name) for name in names)
-    # what is in them may be read-only for its owner
-    script = f"{_HEAD}cd {path_word(root)} 2>/dev/null || exit 0\nchmod -R u+rwX {words} 2>/dev/null\nrm -rf {words}\n"
+    script = f"{_HEAD}cd {path_word(root)} 2>/dev/null || exit 0\nrm -rf {words}\n"
     return script + (f"rmdir {path_word(root)} 2>/dev/null\n:\n" if empty_root else "")

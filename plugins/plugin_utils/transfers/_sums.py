@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from ._errors import TransferError
 from ._manifest import Entry, from_line, key
 
 _DIGEST = 64
+_NEXT = re.compile(rb"\\?[0-9a-f]{64} [ *]")
 
 
 Sum = tuple[bytes, bytes | None]
@@ -27,7 +29,7 @@ def sums(names: Iterable[bytes], chunks: Iterator[bytes]) -> Iterator[Sum]:
     for path in names:
         name = b"./" + path
         escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
-        longest = _DIGEST + 4 + len(escaped)
+        longest = 2 * (_DIGEST + 4) + len(escaped)
         while len(buffer) < longest and not ended:
             chunk = next(chunks, b"")
             ended = not chunk
@@ -46,8 +48,10 @@ def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
         at = len(mark) + _DIGEST
         if buffer.startswith(mark) and buffer[at : at + 1] == b" " and buffer[at + 1 : at + 2] in (b" ", b"*"):
             line = written + b"\n"
-            if buffer.startswith(line, at + 2):
-                return at + 2 + len(line)
+            end = at + 2 + len(line)
+            # a name may go on behind a line break, where there is no next checksum then
+            if buffer.startswith(line, at + 2) and (len(buffer) == end or _NEXT.match(buffer, end)):
+                return end
     return 0
 
 

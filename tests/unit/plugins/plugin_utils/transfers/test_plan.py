@@ -75,6 +75,7 @@ def test_nothing_is_done_where_nothing_differs() -> None:
     ("source", "there", "rules", "expected"),
     [
         (TREE, [], PLAIN, {"work": ["D d", "S d/a", "S d-b", "S link"], "directories": ["d", ""]}),
+        ([folder("d"), file("d/a")], [folder("d")], PLAIN, {"work": ["S d/a"], "directories": ["d", ""]}),
         ([file("a")], [file("a", size=6)], PLAIN, {"work": ["S a"], "directories": [""]}),
         ([file("a")], [file("a", mtime=99)], PLAIN, {"work": ["S a"], "directories": [""]}),
         ([file("a")], [file("a", mode=0o600)], PLAIN, {"set": ["a"]}),

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._errors import TransferError
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, key, to_line
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums import differing, sums, unproven
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 NAMES = st.text("ab\n\\\r -", min_size=1, max_size=5).map(str.encode)
@@ -27,6 +27,7 @@ def _printed(path: bytes, mark: bytes, escapes: bool) -> bytes:
     return b"\\" + _digest(path) + b" " + mark + escaped + b"\n"
 
 
+@example([(b"a", False), (b"a\nb", True), (b"c", True)], b" ", False, 7)
 @given(st.lists(st.tuples(NAMES, st.booleans())), st.sampled_from([b" ", b"*"]), st.booleans(), st.integers(1, 90))
 def test_checksums_are_told_apart_whatever_the_names(
     files: list[tuple[bytes, bool]], mark: bytes, escapes: bool, size: int

@@ -122,6 +122,15 @@ def test_a_mirror_is_identical_whatever_was_there_and_a_second_run_does_nothing(
         shutil.rmtree(folder)
 
 
+def test_a_mirror_removes_directories_with_and_without_something_in_them(tmp_path: Path) -> None:
+    for name in ("src", "dest/a", "dest/b/c", "dest/d"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("src/x", "dest/b/c/y", "dest/b/z", "dest/e"):
+        (tmp_path / name).write_text(name)
+    result = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest", delete=True)
+    assert (result.failure, result.deleted, os.listdir(tmp_path / "dest")) == (None, 7, ["x"])  # noqa: PTH208
+
+
 def test_what_changes_while_it_is_read_is_not_put_in_place(tmp_path: Path) -> None:
     # every look at this file of the kernel finds something else, and its size is said to be 0
     result = _transfer("/proc/sys/kernel/random/", str(tmp_path / "dest"))
