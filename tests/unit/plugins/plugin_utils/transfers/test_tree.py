@@ -201,6 +201,10 @@ def test_another_user_changes_what_is_its_own(tmp_path: Path) -> None:
         copy = open_folder / "src"
         assert _held(copy) == _held(tmp_path / "src")
         assert (copy / "d" / "a").stat().st_uid == 65534
+        (copy / "d" / "a").chmod(0o600)
+        result = run_transfer(request, lambda end: places[end.context])
+        assert (result.failure, result.attributes) == (None, 1)
+        assert _held(copy) == _held(tmp_path / "src")
         # the directory that belongs to root is left as it is
         result = run_transfer(replace(request, dest=Endpoint("nobody", f"{name}/.")), lambda end: places[end.context])
         assert (result.failure, stat.S_IMODE(open_folder.stat().st_mode)) == (None, 0o1777)
