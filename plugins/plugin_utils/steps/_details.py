@@ -77,8 +77,8 @@ def printed_by_debug(result: Result, dump: Dump) -> list[str]:
 
 
 def dumped(result: Result, dump: Dump) -> list[str]:
-    """Return all of a result, for those who asked for it."""
-    return clean_lines(dump(result).strip("\n"))
+    """Return all of a result that may be shown, for those who asked for it."""
+    return [] if is_hidden(result) else clean_lines(dump(result).strip("\n"))
 
 
 def _message(result: Result) -> str:

@@ -257,8 +257,8 @@ class View:
             lines += why_failed(event.result, self._settings.tail)
         if verbose and not event.debug and not running.items and not event.result.get("_ansible_verbose_override"):
             lines += dumped(event.result, self._settings.dump)
-        diffs = [Line(text) for diff in running.diffs for text in diff.rstrip("\n").split("\n")]
-        return [*self._below(lines, style), *diffs]
+        diffs = [text for diff in running.diffs for text in diff.rstrip("\n").split("\n")]
+        return [*self._below(lines, style), *self._below(diffs, Style.PLAIN)]
 
     def _item(self, number: int, item: ItemEnded, verbose: bool) -> list[str]:
         """Return what is said of one item: why it failed, and everything for those who ask for it."""
