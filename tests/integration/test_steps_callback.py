@@ -75,17 +75,17 @@ def write_files(contexts: Inventory, files: Mapping[str, str]) -> None:
 FILES = {
     "roles/web/tasks/main.yml": """
         - name: install
-          ansible.builtin.command: echo install
+          ansible.builtin.raw: echo install
           notify: reload
         - name: Try it
           block:
             - name: probe
               ansible.builtin.command: sh -c 'echo no answer >&2; exit 4'
             - name: never
-              ansible.builtin.command: echo never
+              ansible.builtin.raw: echo never
           rescue:
             - name: undo
-              ansible.builtin.command: echo undo
+              ansible.builtin.raw: echo undo
           always:
             - name: report
               ansible.builtin.debug:
@@ -93,18 +93,18 @@ FILES = {
     """,
     "roles/web/handlers/main.yml": """
         - name: reload
-          ansible.builtin.command: echo reload
+          ansible.builtin.raw: echo reload
     """,
     "imported.yml": """
         - name: imported
-          ansible.builtin.command: echo imported
+          ansible.builtin.raw: echo imported
           changed_when: false
     """,
     "more.yml": """
         - name: first
-          ansible.builtin.command: echo first
+          ansible.builtin.raw: echo first
         - name: second
-          ansible.builtin.command: echo second
+          ansible.builtin.raw: echo second
           when: turn is not defined or turn == 2
     """,
 }
@@ -124,9 +124,9 @@ WIDE = """
       loop: [1, 2]
       loop_control: {loop_var: turn}
     - name: log in
-      ansible.builtin.command: echo -u admin -p{{ password }}
+      ansible.builtin.raw: echo -u admin -p{{ password }}
     - name: hidden
-      ansible.builtin.command: echo hunter2
+      ansible.builtin.raw: echo hunter2
       no_log: true
     - name: hidden loop
       ansible.builtin.command: sh -c 'echo hunter2 >&2; exit {{ item.code }}'
@@ -164,7 +164,7 @@ WIDE = """
       ansible.builtin.include_tasks: nowhere.yml
       when: inventory_hostname == 'web2'
     - name: last
-      ansible.builtin.command: echo last
+      ansible.builtin.raw: echo last
 """
 
 
@@ -186,7 +186,7 @@ SEEN_OF_WEB1 = """
 [13/25] first: (web1) echo first ✓ (T)
 [14/25] second: (web1) echo second ✓ (T)
 [15/25] log in: (web1) echo -u admin -p{{ password }} ✓ (T)
-[16/25] hidden: (web1) command ✓ (T)
+[16/25] hidden: (web1) raw ✓ (T)
 [17/25] hidden loop: (web1) command ✗ ignored (T, 1 of 2 items failed)
       item 2: failed
         no_log hides the reason
@@ -274,7 +274,7 @@ def test_hosts_that_do_not_wait_for_each_other_have_the_same_steps(contexts: Inv
         - name: more
           ansible.builtin.include_tasks: more.yml
         - name: end
-          ansible.builtin.command: echo end
+          ansible.builtin.raw: echo end
     """
     result = run(contexts, playbook).check()
     shown = re.findall(r"^\[(\d+)/(\d+)\] ([\w ]+): \((web\d)\)", result.stdout, re.MULTILINE)
