@@ -247,11 +247,11 @@ def test_a_deployment_in_five_steps(encoding: str, contexts: Inventory) -> None:
     assert folder is not None, result.describe()
     assert steps == [
         "Deploy the shop",
-        f"[1/5] prepare: (local) tempfile {ok} (T)",
-        f"[2/5] build: (local) echo shop {{{{ version }}}} > {{{{ site.path }}}}/shop.txt {ok} (T)",
-        f"[3/5] push: (local) tar | gzip | {arrow} {folder.group()}/1.4.2.tar.gz {ok} (T)",
-        f"[4/5] verify: (local) tar xzOf {{{{ site.path }}}}/{{{{ version }}}}.tar.gz {ok} (T)",
-        f"[5/5] clean up: (local) file {ok} (T)",
+        f"[1/5] Prepare: (local) tempfile {ok} (T)",
+        f"[2/5] Build: (local) echo shop {{{{ version }}}} > {{{{ site.path }}}}/shop.txt {ok} (T)",
+        f"[3/5] Push: (local) cat | gzip | {arrow} {folder.group()}/1.4.2.gz {ok} (T)",
+        f"[4/5] Verify: (local) gzip -dc {{{{ site.path }}}}/{{{{ version }}}}.gz {ok} (T)",
+        f"[5/5] Clean up: (local) file {ok} (T)",
     ]
     assert (empty, recap, summary) == ("", "Recap (T)", f"{ok} local: 5 ok, 4 changed")
     assert not Path(folder.group()).exists()
