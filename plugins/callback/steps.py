@@ -3,24 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows a run as numbered steps; see plugin_utils/steps for what it shows."""
 
+# ruff: noqa: E402 -- Ansible wants the documentation above the imports
 from __future__ import annotations
-
-import os
-import shutil
-import sys
-import time
-from typing import Any
-
-from ansible import constants as C
-from ansible import context
-from ansible.plugins.callback import CallbackBase
-
-from ..plugin_utils.steps import _ansible as edge
-from ..plugin_utils.steps import _text
-from ..plugin_utils.steps._details import is_hidden
-from ..plugin_utils.steps._events import DiffShown, Event, Retried, RunEnded, Said, Status
-from ..plugin_utils.steps._screen import Screen
-from ..plugin_utils.steps._view import Line, Settings, Style, View
 
 DOCUMENTATION = r"""
 name: steps
@@ -85,6 +69,23 @@ notes:
   - What a command does is shortened so that its line fits the terminal. Without one, E(COLUMNS) or else 120 columns
     are taken.
 """
+
+import os
+import shutil
+import sys
+import time
+from typing import Any
+
+from ansible import constants as C
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+
+from ..plugin_utils.steps import _ansible as edge
+from ..plugin_utils.steps import _text
+from ..plugin_utils.steps._details import is_hidden
+from ..plugin_utils.steps._events import DiffShown, Event, Retried, RunEnded, Said, Status
+from ..plugin_utils.steps._screen import Screen
+from ..plugin_utils.steps._view import Line, Settings, Style, View
 
 _COLUMNS = 120
 """The width of an output that is no terminal."""
