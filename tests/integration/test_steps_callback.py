@@ -299,36 +299,56 @@ CHECKED = """
       check_mode: false
       ignore_errors: true
     - name: hidden
-      ansible.builtin.command: sh -c 'echo {{ password }}; exit 7'
+      ansible.builtin.command: sh -c 'echo hunter2 {{ password }}; exit 7'
       check_mode: false
       no_log: true
       ignore_errors: true
+    - name: hidden message
+      ansible.builtin.fail: {msg: "{{ password }}"}
+      no_log: true
+      ignore_errors: true
+    - name: hidden stream
+      manifold.core.pipeline:
+        steps: [{command: cat, context: local}, {dest: "{{ folder }}/hunter2", context: local}]
+      no_log: "{{ true }}"
 """
 
 
 def test_check_mode_diff_colours_and_results(contexts: Inventory) -> None:
     options = ["--check", "--diff", "-v", "-e", f"folder={contexts.directory}", "-e", f"password={SECRET}"]
-    wanted = {"ANSIBLE_FORCE_COLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}
+    wanted = {
+        "ANSIBLE_FORCE_COLOR": "1",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+        "ANSIBLE_SHOW_PER_HOST_START": "1",
+    }
     result = run(contexts, CHECKED, *options, env=wanted)
     lines = timeless(result.stdout).splitlines()
     green, yellow, purple = "\x1b[0;32m", "\x1b[0;33m", "\x1b[1;35m"
     assert "\x1b[1;37mLook first (check mode)\x1b[0m" in lines
-    copied = lines.index(f"{yellow}[1/3] copy it: (web1) copy ✓ (T)\x1b[0m")
+    copied = lines.index(f"{yellow}[1/5] copy it: (web1) copy ✓ (T)\x1b[0m")
     assert lines[copied + 1].strip() == "changed: true"
     assert any(line.endswith(f"{green}+new\x1b[0m") for line in lines[copied:]), result.describe()
-    failed = next(line for line in lines if "really" in line and "[2/3]" in line)
+    failed = next(line for line in lines if "really" in line and "[2/5]" in line and "started" not in line)
     assert failed.startswith(purple)
     assert failed.endswith("✗ ignored (T, not in check mode) exit status 7\x1b[0m")
     below = [line.removeprefix(purple).removesuffix("\x1b[0m").strip() for line in lines]
     assert "| bold" in below
     assert "rc: 7" in below
     assert "Origin: " in result.stdout + result.stderr
-    hidden = next(line for line in lines if "[3/3]" in line)
-    assert hidden == f"{purple}[3/3] hidden: (web1) command ✗ ignored (T, not in check mode)\x1b[0m"
+    blue = "\x1b[0;34m"
+    hidden = [line for line in lines if "hidden" in line and "no_log" not in line]
+    assert hidden == [
+        f"{blue}[3/5] hidden: (web1) command started\x1b[0m",
+        f"{purple}[3/5] hidden: (web1) command ✗ ignored (T, not in check mode)\x1b[0m",
+        f"{blue}[4/5] hidden message: (web1) fail started\x1b[0m",
+        f"{purple}[4/5] hidden message: (web1) fail ✗ ignored (T)\x1b[0m",
+        f"{blue}[5/5] hidden stream: (web1) manifold.core.pipeline started\x1b[0m",
+        f"{yellow}[5/5] hidden stream: (web1) manifold.core.pipeline ✓ (T)\x1b[0m",
+    ], result.describe()
     assert SECRET not in result.stdout + result.stderr
     assert lines[-2:] == [
         "\x1b[1;37mRecap (T, check mode)\x1b[0m",
-        f"{yellow}✓ web1: 3 ok, 3 changed, 2 ignored\x1b[0m",
+        f"{yellow}✓ web1: 5 ok, 4 changed, 3 ignored\x1b[0m",
     ]
 
 
