@@ -27,11 +27,9 @@ from ._become import BecomePlugin
 from ._kubernetes import ExecCommand, KubernetesContext
 from ._local import LocalContext
 from ._ssh import SshCommand, SshContext
+from ._status import LOCAL
 
 _Command = TypeVar("_Command")
-
-LOCAL = "local"
-"""The context name that means this machine, whatever the inventory says."""
 
 _LOCAL_PLUGINS = ("local", "ansible.builtin.local", "ansible.legacy.local")
 _SSH_PLUGINS = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
