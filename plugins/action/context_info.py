@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -43,8 +44,12 @@ class ActionModule(ActionBase):
         seconds = arguments["timeout"] if arguments["probe"] else None
         if seconds is not None and seconds <= 0:
             return {**result, "failed": True, "msg": "timeout: it must be more than 0 seconds"}
+        started = time.monotonic()
         with raising():
             resolve = ContextResolver(self, variables).resolve
             statuses = survey(names, groups.get(DEFAULT_GROUP, ()), resolve, seconds)
-            result.update(contexts=[status.as_result() for status in statuses], table=table(statuses))
+            elapsed = round((time.monotonic() - started) * 1000)
+            result.update(
+                duration_ms=elapsed, contexts=[status.as_result() for status in statuses], table=table(statuses)
+            )
         return {**result, "changed": False}

@@ -97,6 +97,10 @@ contexts:
       description: Why it cannot be used and what to do about it; null if nothing is known to be wrong.
       type: str
       returned: always
+duration_ms:
+  description: How long reading the variables of the contexts and trying them took, in milliseconds.
+  returned: success
+  type: int
 table:
   description: The same as lines of text for people, its columns NAME, TYPE, DEFAULT and STATUS.
   returned: success

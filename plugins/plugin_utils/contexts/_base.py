@@ -101,6 +101,15 @@ class Context(abc.ABC):
         Raises ContextError if the context is out of reach, or not reached in that many seconds.
         """
 
+    @property
+    def server(self) -> str | None:
+        """Tells contexts apart that a server may turn away if too many log in at once; None where none does."""
+        return None
+
+    def open_once(self, seconds: float = 60.0) -> None:
+        """Make what a single launch needs, instead of what many share. Raises as ``open`` does."""
+        self.open(seconds)
+
     @abc.abstractmethod
     def launch(self, command: str) -> Launch:
         """Return the process that runs ``command``, a line for a POSIX shell, in this context."""

@@ -48,9 +48,7 @@ class DefinitionError(ContextError):
 
     def __init__(self, source: str, cause: str, *, context: str = "", key: str = "", remedy: str | None = None) -> None:
         super().__init__(context, f"reading {source}", cause, remedy)
-        where = ", ".join(
-            f"{what} '{name}'" for what, name in (("context", context), ("key", key)) if name
-        )
+        where = ", ".join(f"{what} '{name}'" for what, name in (("context", context), ("key", key)) if name)
         text = f"{source}: {where}: {cause}" if where else f"{source}: {cause}"
         self.args = (sentence(text, remedy),)
 
@@ -128,7 +126,9 @@ def parse_contexts(document: object, around: Surroundings) -> tuple[ContextDefin
             raise DefinitionError(around.source, "it is not known here.", key=str(key), remedy=nearest(key, TOP_KEYS))
     contexts = document.get("contexts")
     if not isinstance(contexts, Mapping) or not contexts:
-        cause = "it is missing" if "contexts" not in document else "it must map names to contexts, and have one at least"
+        cause = (
+            "it is missing" if "contexts" not in document else "it must map names to contexts, and have one at least"
+        )
         raise DefinitionError(around.source, cause, key="contexts")
     definitions = tuple(_Reader(name, around).read(content) for name, content in contexts.items())
     defaults = [definition.name for definition in definitions if definition.default]

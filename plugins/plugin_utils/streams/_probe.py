@@ -9,7 +9,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..contexts._base import Context, ContextError, sentence
 from ..contexts._status import ContextStatus, Status
@@ -17,6 +19,9 @@ from ._errand import Errand, run_errands
 
 AT_ONCE = 64
 """How many contexts are tried at a time; each needs about ten descriptors here."""
+
+LOGINS_AT_ONCE = 8
+"""How many of them on one server: sshd turns some away from ten on (MaxStartups, MaxSessions in sshd_config(5))."""
 
 _GRACE = 5.0
 """Seconds past its time after which a context that does not answer is given up."""
@@ -73,14 +78,19 @@ class _Crew:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._tasks: queue.SimpleQueue[tuple[int, Context] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         self._pending: list[int] = []
         self._workers = 0
+        self._servers: dict[str, threading.Semaphore] = {}
 
     def give(self, index: int, context: Context) -> None:
         self._pending.append(index)
-        self._tasks.put((index, context))
+        server = context.server
+        task = _Task(index, context, self._seconds, shared=server in self._servers)
+        if server is not None:
+            task.turn = self._servers.setdefault(server, threading.Semaphore(LOGINS_AT_ONCE))
+        self._tasks.put(task)
         if self._workers < AT_ONCE:
             self._workers += 1
             threading.Thread(target=self._work, daemon=True).start()
@@ -105,31 +115,42 @@ class _Crew:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            index, context = task
             try:
-                answer = _try(index, context, self._seconds)
+                with task.turn:
+                    answer = task.run()
             except BaseException as exc:  # handed to the thread that waits for it
-                answer = _Answer(index, Status.UNKNOWN, defect=exc)
+                answer = _Answer(task.index, Status.UNKNOWN, defect=exc)
             self._answers.put(answer)
 
 
-def _try(index: int, context: Context, seconds: float) -> _Answer:
-    """Connect to a context and run a command that does nothing there."""
-    started = time.monotonic()
-    try:
-        context.open(seconds)
-        left = max(0.1, started + seconds - time.monotonic())
-        (result,) = run_errands([Errand("probe", context, _NOTHING)], left)
-    except ContextError as exc:
-        return _Answer(index, Status.UNREACHABLE, reason=_reason(exc))
-    finally:
-        context.close()
-    elapsed = time.monotonic() - started
-    if result.done:
-        return _Answer(index, Status.READY, round(elapsed * 1000))
-    said = " ".join(result.stderr.split()) or "the shell there does not work"
-    reason = _too_late(seconds) if elapsed >= seconds else sentence(said, result.remedy)
-    return _Answer(index, Status.UNREACHABLE, reason=reason)
+@dataclass
+class _Task:
+    """A context to try."""
+
+    index: int
+    context: Context
+    seconds: float
+    shared: bool
+    """Whether its server has been met before: then it is probably the same login, and a connection serves both."""
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+    def run(self) -> _Answer:
+        """Connect and run a command that does nothing."""
+        started = time.monotonic()
+        try:
+            (self.context.open if self.shared else self.context.open_once)(self.seconds)
+            left = max(0.1, started + self.seconds - time.monotonic())
+            (result,) = run_errands([Errand("probe", self.context, _NOTHING)], left)
+        except ContextError as exc:
+            return _Answer(self.index, Status.UNREACHABLE, reason=_reason(exc))
+        finally:
+            self.context.close()
+        elapsed = time.monotonic() - started
+        if result.done:
+            return _Answer(self.index, Status.READY, round(elapsed * 1000))
+        said = " ".join(result.stderr.split()) or "the shell there does not work"
+        reason = _too_late(self.seconds) if elapsed >= self.seconds else sentence(said, result.remedy)
+        return _Answer(self.index, Status.UNREACHABLE, reason=reason)
 
 
 def _reason(exc: ContextError) -> str:
