@@ -4,14 +4,32 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.template import trust_as_template
+
+from ..plugin_utils.contexts._definition import (
+    PLUGIN,
+    ContextDefinition,
+    DefinitionError,
+    Surroundings,
+    check_beside_others,
+    parse_contexts,
+)
+from ..plugin_utils.contexts._document import check_unique_keys, is_contexts_name
+
 DOCUMENTATION = r"""
 name: contexts
 short_description: Contexts from a file that says where commands can run
 version_added: 0.1.0
 author: manifold.core contributors (@manifold-core)
 description:
-  - Reads a file that names the places where commands can run, this machine, SSH hosts and Kubernetes pods. Each becomes
-    a host with the variables of an ordinary connection plugin, for every playbook and module to use.
+  - Reads a file that names the places where commands can run, this machine, SSH hosts and Kubernetes pods. Each
+    becomes a host with the variables of an ordinary connection plugin, for every playbook and module to use.
   - The file must be called C(contexts.yml) or C(contexts.yaml), or end in C(.contexts.yml) or C(.contexts.yaml).
   - Every context is in the group C(contexts) and in C(type_local), C(type_ssh) or C(type_kubernetes); the default one
     is the only host of C(default_context).
@@ -35,8 +53,8 @@ options:
       - C(default) marks the one that playbooks use when they are not told another.
       - C(vars) are any further variables of the host, among them every one of its connection plugin.
       - For V(ssh), C(host) is needed, and C(user), C(port) and C(key), the file of the private key, may follow.
-      - For V(kubernetes), C(context) and C(kubeconfig) choose the cluster, C(namespace) and either C(pod) or C(selector)
-        the pod, and C(container) the container.
+      - For V(kubernetes), C(context) and C(kubeconfig) choose the cluster, C(namespace) and either C(pod) or
+        C(selector) the pod, and C(container) the container.
       - In C(key) and C(kubeconfig), C(~) and environment variables are expanded, and a relative path starts in the
         folder of the file. A value that holds a template is left as it is.
     type: dict
@@ -63,23 +81,6 @@ contexts:
 groups:
   production: inventory_hostname in ['prod-server', 'k8s-prod']
 """
-
-import sys
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-
-from ..plugin_utils.contexts._definition import (
-    PLUGIN,
-    ContextDefinition,
-    DefinitionError,
-    Surroundings,
-    check_beside_others,
-    parse_contexts,
-)
-from ..plugin_utils.contexts._document import check_unique_keys, is_contexts_name
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -117,7 +118,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return definitions
 
     def _cached(self, path: str, document: Mapping[str, Any], cache: bool) -> Any:
-        """Return the contexts that the cache holds; put those of the file there if it holds none, or may not be read."""
+        """Return the contexts in the cache; put those of the file there if it has none, or is not to be read."""
         key = self.get_cache_key(path)
         if not cache or key not in self._cache:
             self._cache[key] = document["contexts"]
@@ -129,7 +130,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.inventory.add_group(group)
             self.inventory.add_child(group, definition.name)
         for name, value in definition.variables.items():
-            self.inventory.set_variable(definition.name, name, value)
+            # what the file says is trusted already; of our own strings ansible-inventory would say that they are not
+            trusted = trust_as_template(value) if isinstance(value, str) else value
+            self.inventory.set_variable(definition.name, name, trusted)
 
     def _construct(self, name: str) -> None:
         """Add the variables and groups that the file composes of others."""

@@ -13,8 +13,8 @@ short_description: Tell which contexts there are and whether commands can run in
 version_added: 0.1.0
 author: manifold.core contributors (@manifold-core)
 description:
-  - Tries contexts side by side, by running a command that does nothing in each, and returns how they are. A context that
-    cannot be used does not fail the task.
+  - Tries contexts side by side, by running a command that does nothing in each, and returns how they are. A context
+    that cannot be used does not fail the task.
   - The task fails if a name is not known, or if a contexts file of the inventory has an error, which Ansible by itself
     only warns of. With O(probe=false) that is all it does.
 attributes:
@@ -84,13 +84,14 @@ contexts:
     default: {description: Whether it is the default context., type: bool, returned: always}
     status:
       description:
-        - V(ready) if a command ran there, V(unreachable) if none could, V(invalid) if its variables do not make a context
-          (nothing was tried), V(unknown) if it was not tried.
+        - V(ready) if a command ran there, V(unreachable) if none could, V(invalid) if its variables do not make a
+          context (nothing was tried), V(unknown) if it was not tried.
       type: str
       returned: always
       sample: ready
     connection_time_ms:
-      description: Milliseconds from the first step of the connection to the end of the command; null unless it is ready.
+      description:
+        - Milliseconds from the first step of the connection to the end of the command; null unless it is ready.
       type: int
       returned: always
     reason:

@@ -19,12 +19,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from testbed.bed import Bed
+from testbed.contexts import NAME, context_of, contexts_file
 from testbed.inventory import Inventory
 from testbed.run import Run
-from testbed.ssh.host import SshHost
 from testbed.ssh.masters import close_masters
 from testbed.tier import Tier
 
@@ -36,16 +34,6 @@ class _Cost:
     task: float
     """Seconds."""
     run: float
-
-
-def contexts_file(hosts: list[SshHost]) -> str:
-    """Return a contexts file of SSH hosts."""
-    contexts = {}
-    for host in hosts:
-        content = {"type": "ssh", "host": host.host, "user": host.user, "port": host.port, "key": str(host.key_path)}
-        common = host.inventory_vars()["ansible_ssh_common_args"]
-        contexts[host.name] = {**content, "vars": {"ansible_ssh_common_args": common}}
-    return yaml.safe_dump({"plugin": "manifold.core.contexts", "contexts": contexts}, sort_keys=False)
 
 
 def look(inventory: Inventory) -> _Cost:
@@ -69,8 +57,10 @@ def main() -> None:
         for host in hosts:
             if host.relay is not None:
                 host.relay.set_delay(options.delay / 1000)
-        one = bed.inventory(text=contexts_file(hosts[:1]), filename="contexts.yml")
-        many = bed.inventory(text=contexts_file(hosts), filename="contexts.yml")
+        one, many = (
+            bed.inventory(text=contexts_file({host.name: context_of(host) for host in some}), filename=NAME)
+            for some in (hosts[:1], hosts)
+        )
         costs = [(look(one), look(many)) for _each in range(options.runs)]
     for what in ("task", "run"):
         first = statistics.median(getattr(cost, what) for cost, _many in costs)

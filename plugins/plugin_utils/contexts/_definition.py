@@ -26,9 +26,9 @@ GROUPS = frozenset({CONTEXTS_GROUP, DEFAULT_GROUP, *(f"type_{kind.value}" for ki
 """The groups that contexts are put into."""
 
 TOP_KEYS = (
-    ("plugin", "contexts")
-    + ("strict", "compose", "groups", "keyed_groups", "use_extra_vars", "leading_separator")
-    + ("cache", "cache_plugin", "cache_timeout", "cache_connection", "cache_prefix")
+    *("plugin", "contexts"),
+    *("strict", "compose", "groups", "keyed_groups", "use_extra_vars", "leading_separator"),
+    *("cache", "cache_plugin", "cache_timeout", "cache_connection", "cache_prefix"),
 )
 """What may stand at the top of a contexts file: the contexts, and the options of constructed and cached inventories."""
 

@@ -41,9 +41,9 @@ def _files(source: str) -> Iterator[str]:
     """Yield the files of a source that may be contexts files, as Ansible would come by them."""
     path = Path(source)
     if path.is_dir():
-        for name in sorted(os.listdir(path.as_posix().encode())):
-            if not IGNORED.search(name):
-                yield from _files(str(path / os.fsdecode(name)))
+        for entry in sorted(path.iterdir()):
+            if not IGNORED.search(os.fsencode(entry.name)):
+                yield from _files(str(entry))
     elif is_contexts_name(source) or (source.endswith(_YAML_ENDINGS) and path.is_file()):
         yield source
 

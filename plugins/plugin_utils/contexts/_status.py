@@ -69,8 +69,7 @@ class Known:
         if asked is None:
             everything = self.groups.get(CONTEXTS_GROUP) or self.hosts
             if not everything:
-                remedy = "Name a contexts file or another inventory with -i."
-                raise ContextError("*", "looking for contexts", "the inventory has no host", remedy)
+                raise _empty("*")
             return list(everything)
         return list(dict.fromkeys(host for name in asked for host in self._members(name)))
 
@@ -82,6 +81,8 @@ class Known:
             return [name]
         if self.groups.get(name):
             return self.groups[name]
+        if not self.hosts:
+            raise _empty(name)
         if name == DEFAULT_GROUP:
             remedy = "Name a context, or mark one in the contexts file with 'default: true'."
             raise ContextError(name, "looking it up", "no context is the default", remedy)
@@ -89,6 +90,11 @@ class Known:
         near = difflib.get_close_matches(name, [*self.hosts, *self.groups, LOCAL], n=1)
         remedy = f"Did you mean '{near[0]}'?" if near else "Contexts are the hosts of the inventory, and 'local'."
         raise ContextError(name, "looking it up", cause, remedy)
+
+
+def _empty(name: str) -> ContextError:
+    remedy = "Name a contexts file or another inventory with -i, and see what Ansible warns of."
+    return ContextError(name, "looking it up", "the inventory has no host", remedy)
 
 
 def table(statuses: Sequence[ContextStatus]) -> list[str]:
