@@ -24,7 +24,8 @@ from typing import Any
 from ansible_collections.manifold.core.plugins.plugin_utils._signals import raising
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context, Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._become import BecomePlugin
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import ExecCommand, KubernetesContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubectl import Access, Kubectl
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import KubernetesContext
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._pipeline import Options, run_pipeline
@@ -59,8 +60,8 @@ def make_context(name: str, given: Mapping[str, Any]) -> Context:
     if given["kind"] == "local":
         return _WrappedLocal(name, given.get("prefix", []))
     if given["kind"] == "kubernetes":
-        argv = tuple(word.encode() for word in given["argv"])
-        return KubernetesContext(name, lambda: ExecCommand(argv, {**os.environ, **given["env"]}))
+        access = Access(tuple(given["argv"]), env={**os.environ, **given["env"]})
+        return KubernetesContext(name, Kubectl(name, access), given["pod"], given["container"])
     words = [*given.get("prefix", []), *given["argv"]]
     command = SshCommand(
         "ssh", tuple(word.encode() for word in words), given["destination"], given["control_directory"]

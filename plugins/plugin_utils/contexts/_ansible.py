@@ -24,7 +24,8 @@ from ansible.utils.path import unfrackpath
 
 from ._base import Context, ContextError
 from ._become import BecomePlugin
-from ._kubernetes import ExecCommand, KubernetesContext
+from ._kubectl import Kubectl, access
+from ._kubernetes import KubernetesContext
 from ._local import LocalContext
 from ._ssh import SshCommand, SshContext
 
@@ -35,7 +36,7 @@ LOCAL = "local"
 
 _LOCAL_PLUGINS = ("local", "ansible.builtin.local", "ansible.legacy.local")
 _SSH_PLUGINS = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
-_KUBECTL_PLUGINS = ("kubernetes.core.kubectl",)
+_KUBECTL_PLUGINS = ("manifold.core.kubectl", "kubernetes.core.kubectl")
 
 _NOT_FOR_PEERS = frozenset(
     ("retries", "remote_user", "port", "become", "become_user", "become_method", "become_flags", "become_exe")
@@ -171,7 +172,7 @@ def _unsupported(name: str, kind: str) -> ContextError:
         name,
         "choosing a transport",
         f"streams do not support the connection plugin '{kind}'",
-        "Supported are ansible.builtin.local, ansible.builtin.ssh and kubernetes.core.kubectl.",
+        "Supported are ansible.builtin.local, ansible.builtin.ssh, manifold.core.kubectl and kubernetes.core.kubectl.",
     )
 
 
@@ -189,7 +190,7 @@ def _context_for(name: str, connection: Any, become: BecomePlugin | None, kind: 
     if kind in _SSH_PLUGINS:
         return SshContext(name, lambda: _translated(name, _ssh_command, connection), shell, become)
     if kind in _KUBECTL_PLUGINS:
-        return KubernetesContext(name, lambda: _translated(name, _exec_command, connection), shell, become)
+        return _kubernetes_context(name, connection, become)
     raise _unsupported(name, kind)
 
 
@@ -251,11 +252,9 @@ def _close_once(fd: int) -> Any:
     return close
 
 
-def _exec_command(connection: Any) -> ExecCommand:
-    """Read the kubectl command line of a pod off the existing plugin."""
-    argv, _censored = connection._build_exec_cmd([])
-    return ExecCommand(
-        argv=tuple(str(argument).encode() for argument in argv),
-        env=connection._local_env(),
-        close=connection.delete_temporary_file,
-    )
+def _kubernetes_context(name: str, connection: Any, become: BecomePlugin | None) -> KubernetesContext:
+    """Read the options of a kubectl plugin, ours or the existing one, whose options and names are the same."""
+    option = connection.get_option
+    kubectl = Kubectl(name, access(name, option, connection.transport_cmd, os.environ))
+    pod = str(option("kubectl_pod") or connection._play_context.remote_addr)
+    return KubernetesContext(name, kubectl, pod, option("kubectl_container") or None, connection._shell, become)

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ._base import Context, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
+from ._kubectl import OUR_USER, Kubectl
 
 _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -40,6 +41,11 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Check the credentials in the kubeconfig of this context.",
     ),
     (
+        rf'auth info "{OUR_USER}" does not exist',
+        "kubectl cannot read the token or password that it was given by a descriptor",
+        "Check whether 'kubectl' on this machine is a script that closes descriptors, as one with sudo does.",
+    ),
+    (
         r"context .* does not exist|no such file or directory|invalid configuration",
         "{line}",
         "Check ansible_kubectl_kubeconfig and ansible_kubectl_context.",
@@ -60,16 +66,6 @@ _EXIT_REMARK = re.compile(r"(?m)^command terminated with exit code \d+\n\Z")
 """What kubectl adds to stderr when a command fails."""
 
 
-@dataclass(frozen=True)
-class ExecCommand:
-    """The ``kubectl exec -i … --`` command line of a pod, as the existing plugin builds it."""
-
-    argv: tuple[bytes, ...]
-    env: Mapping[str, str] | None = None
-    close: Callable[[], None] = field(default=lambda: None)
-    """Removes what building it left on this machine (a kubeconfig given as a dict)."""
-
-
 class KubernetesContext(Context):
     """Runs commands in a container of a pod."""
 
@@ -78,13 +74,16 @@ class KubernetesContext(Context):
     def __init__(
         self,
         name: str,
-        build: Callable[[], ExecCommand],
+        kubectl: Kubectl,
+        pod: str,
+        container: str | None = None,
         shell: Any = None,
         become: BecomePlugin | None = None,
     ) -> None:
         super().__init__(name)
-        self._build = build
-        self._command: ExecCommand | None = None
+        self._kubectl = kubectl
+        self._pod = pod
+        self._container = container
         self._shell = shell
         self._become = become
 
@@ -102,11 +101,16 @@ class KubernetesContext(Context):
     def launch_argv(self, argv: Sequence[str]) -> Launch:
         return self._exec(argv)
 
+    def launch_kubectl(self, arguments: Sequence[str]) -> Launch:
+        """Return the process that runs kubectl here, against this context's cluster and namespace.
+
+        ``arguments`` begin with kubectl's command. No pod is needed. Raises ContextError if the kubeconfig is missing.
+        """
+        return self._kubectl.launch(arguments)
+
     def _exec(self, argv: Sequence[str]) -> Launch:
-        if self._command is None:
-            self._command = self._build()
-        words = tuple(word.encode(errors="surrogateescape") for word in argv)
-        return Launch(argv=(*self._command.argv, *words), env=self._command.env)
+        container = ("-c", self._container) if self._container else ()
+        return self._kubectl.launch(("exec", "-i", self._pod, *container, "--", *argv))
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
@@ -120,6 +124,4 @@ class KubernetesContext(Context):
         return _EXIT_REMARK.sub("", text)
 
     def close(self) -> None:
-        if self._command is not None:
-            self._command.close()
-            self._command = None
+        self._kubectl.close()
