@@ -27,6 +27,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.contexts._become imp
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubectl import Access, Kubectl
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import KubernetesContext
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._pods import pod_named
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._pipeline import Options, run_pipeline
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import parse_steps
@@ -61,7 +62,8 @@ def make_context(name: str, given: Mapping[str, Any]) -> Context:
         return _WrappedLocal(name, given.get("prefix", []))
     if given["kind"] == "kubernetes":
         access = Access(tuple(given["argv"]), env={**os.environ, **given["env"]})
-        return KubernetesContext(name, Kubectl(name, access), given["pod"], given["container"])
+        kubectl = Kubectl(name, access)
+        return KubernetesContext(name, kubectl, pod_named(name, kubectl, given["pod"], given["container"]))
     words = [*given.get("prefix", []), *given["argv"]]
     command = SshCommand(
         "ssh", tuple(word.encode() for word in words), given["destination"], given["control_directory"]

@@ -27,7 +27,9 @@ from ._become import BecomePlugin
 from ._kubectl import Kubectl, access
 from ._kubernetes import KubernetesContext
 from ._local import LocalContext
+from ._pods import PodFinder, read_by
 from ._ssh import SshCommand, SshContext
+from ._workload import NoPod, parse_target
 
 _Command = TypeVar("_Command")
 
@@ -190,7 +192,7 @@ def _context_for(name: str, connection: Any, become: BecomePlugin | None, kind: 
     if kind in _SSH_PLUGINS:
         return SshContext(name, lambda: _translated(name, _ssh_command, connection), shell, become)
     if kind in _KUBECTL_PLUGINS:
-        return _kubernetes_context(name, connection, become)
+        return kubernetes_context(name, connection, become)
     raise _unsupported(name, kind)
 
 
@@ -252,9 +254,24 @@ def _close_once(fd: int) -> Any:
     return close
 
 
-def _kubernetes_context(name: str, connection: Any, become: BecomePlugin | None) -> KubernetesContext:
-    """Read the options of a kubectl plugin, ours or the existing one, whose options and names are the same."""
+def kubernetes_context(name: str, connection: Any, become: BecomePlugin | None = None) -> KubernetesContext:
+    """Read the options of a kubectl plugin, ours or the existing one, whose options and names are the same.
+
+    Raises ContextError if they cannot be used.
+    """
     option = connection.get_option
     kubectl = Kubectl(name, access(name, option, connection.transport_cmd, os.environ))
-    pod = str(option("kubectl_pod") or connection._play_context.remote_addr)
-    return KubernetesContext(name, kubectl, pod, option("kubectl_container") or None, connection._shell, become)
+    pods = _pods_of(name, connection, kubectl)
+    return KubernetesContext(name, kubectl, pods, connection._shell, become)
+
+
+def _pods_of(name: str, connection: Any, kubectl: Kubectl) -> PodFinder:
+    """Return what finds the pod that the options of a kubectl plugin name; raise ContextError if they name none."""
+    option = connection.get_option
+    # the existing plugin has no selector
+    selector = option("kubectl_selector") if connection.has_option("kubectl_selector") else None
+    try:
+        target = parse_target(option("kubectl_pod"), selector, str(connection._play_context.remote_addr))
+    except NoPod as exc:
+        raise ContextError(name, "reading ansible_kubectl_pod", exc.cause, exc.remedy) from exc
+    return PodFinder(name, read_by(kubectl), target, option("kubectl_container") or None)

@@ -13,6 +13,7 @@ from typing import Any
 from ._base import Context, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
 from ._kubectl import OUR_USER, Kubectl
+from ._pods import PodFinder
 
 _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -62,6 +63,12 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+_ABOUT_THE_POD = (
+    r'pods "?[^"]*"? not found|is not valid for pod|container not found|unable to find container|is not running'
+    r"|ContainerCreating|does not have a host assigned|current phase is"
+)
+"""What kubectl says where asking for the pod itself may tell more."""
+
 _EXIT_REMARK = re.compile(r"(?m)^command terminated with exit code \d+\n\Z")
 """What kubectl adds to stderr when a command fails."""
 
@@ -75,15 +82,13 @@ class KubernetesContext(Context):
         self,
         name: str,
         kubectl: Kubectl,
-        pod: str,
-        container: str | None = None,
+        pods: PodFinder,
         shell: Any = None,
         become: BecomePlugin | None = None,
     ) -> None:
         super().__init__(name)
         self._kubectl = kubectl
-        self._pod = pod
-        self._container = container
+        self._pods = pods
         self._shell = shell
         self._become = become
 
@@ -91,6 +96,10 @@ class KubernetesContext(Context):
     def outlives_connection(self) -> bool:
         """A container's process is not ended with ``kubectl exec``; one that nobody reads blocks for ever."""
         return True
+
+    def open(self, seconds: float = 60.0) -> None:
+        """Find the pod that is meant, unless it is known already."""
+        self._pods.find(seconds)
 
     def launch(self, command: str) -> Launch:
         dialog = None
@@ -108,12 +117,24 @@ class KubernetesContext(Context):
         """
         return self._kubectl.launch(arguments)
 
+    def in_pod(self, pod: str | None, container: str | None) -> KubernetesContext:
+        return KubernetesContext(self.name, self._kubectl, self._pods.of(pod, container), self._shell, self._become)
+
+    def for_kubectl(self) -> KubectlContext:
+        return KubectlContext(self.name, self._kubectl)
+
     def _exec(self, argv: Sequence[str]) -> Launch:
-        container = ("-c", self._container) if self._container else ()
-        return self._kubectl.launch(("exec", "-i", self._pod, *container, "--", *argv))
+        pod, container = self._pods.find()
+        return self._kubectl.launch(("exec", "-i", pod, *(("-c", container) if container else ()), "--", *argv))
+
+    def suspect(self) -> None:
+        self._pods.forget()
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
+        self.suspect()
         lines = [line.strip() for line in output.splitlines() if line.strip()]
+        if re.search(_ABOUT_THE_POD, output) and (reason := self._pods.why_not()):
+            return Diagnosis(reason.cause, reason.remedy)
         for pattern, cause, remedy in _DIAGNOSES:
             for line in reversed(lines):
                 if re.search(pattern, line):
@@ -122,6 +143,35 @@ class KubernetesContext(Context):
 
     def command_stderr(self, text: str) -> str:
         return _EXIT_REMARK.sub("", text)
+
+    def close(self) -> None:
+        self._kubectl.close()
+
+
+class KubectlContext(Context):
+    """This machine, where kubectl runs against the cluster and the namespace of a context."""
+
+    kind = ContextKind.KUBERNETES
+
+    def __init__(self, name: str, kubectl: Kubectl) -> None:
+        super().__init__(name)
+        self._kubectl = kubectl
+        kubectl.command()  # a missing kubeconfig is found here, not when the step is being made
+
+    @property
+    def counts_input(self) -> bool:
+        return False
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """kubectl, and what names cluster, namespace and user."""
+        argv, _env, _fds = self._kubectl.command()
+        return argv
+
+    def launch(self, command: str) -> Launch:
+        _argv, env, fds = self._kubectl.command()
+        line = command.encode(errors="surrogateescape")
+        return Launch(argv=(b"/bin/sh", b"-c", line), env=env, pass_fds=tuple(fds))
 
     def close(self) -> None:
         self._kubectl.close()
