@@ -15,6 +15,8 @@ author: manifold.core contributors (@manifold-core)
 description:
   - Tries contexts side by side, by running a command that does nothing in each, and returns how they are. A context
     that cannot be used does not fail the task.
+  - A Kubernetes context that names no pod stands for its cluster, unless there is a pod with the name of the context.
+    It is ready if the API answers.
   - The task fails if a name is not known, or if a contexts file of the inventory has an error, which Ansible by itself
     only warns of. With O(probe=false) that is all it does.
 attributes:

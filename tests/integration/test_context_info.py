@@ -35,6 +35,7 @@ def test_a_mixed_inventory_is_told_as_it_is(ssh_host: Hosts, pod: Pods, inventor
     secret = f"s3cret-{secrets.token_hex(8)}"
     alpha, web = ssh_host("alpha"), pod("web")
     sound, inside = context_of(alpha), context_of(web)
+    cluster = {key: value for key, value in inside.items() if key not in ("pod", "container")}
     contexts: dict[str, Any] = {
         "here": {"type": "local", "default": True, "vars": {"ansible_become_password": secret}},
         "alpha": sound,
@@ -43,6 +44,8 @@ def test_a_mixed_inventory_is_told_as_it_is(ssh_host: Hosts, pod: Pods, inventor
         "closed": {**sound, "port": 1, "vars": {**sound["vars"], "ansible_password": secret}},
         "gone": {**inside, "pod": "no-such-pod"},
         "token": {**inside, "pod": "no-such-pod", "vars": {**inside["vars"], "ansible_kubectl_token": secret}},
+        "cluster": cluster,
+        "deaf-cluster": {**cluster, "vars": {"ansible_kubectl_server": f"http://127.0.0.1:{silent}"}},
         "windows": {"type": "ssh", "host": "h", "vars": {"ansible_connection": "ansible.builtin.winrm"}},
     }
     made = inventory(text=contexts_file(contexts), filename=NAME)
@@ -56,11 +59,13 @@ def test_a_mixed_inventory_is_told_as_it_is(ssh_host: Hosts, pod: Pods, inventor
         "closed": "unreachable",
         "gone": "unreachable",
         "token": "unreachable",
+        "cluster": "ready",
+        "deaf-cluster": "unreachable",
         "windows": "invalid",
     }
     assert {name: each["type"] for name, each in info.items()} == {
         **dict.fromkeys(("alpha", "mute", "closed"), "ssh"),
-        **dict.fromkeys(("web", "gone", "token"), "kubernetes"),
+        **dict.fromkeys(("web", "gone", "token", "cluster", "deaf-cluster"), "kubernetes"),
         "here": "local",
         "windows": None,
     }
@@ -70,7 +75,7 @@ def test_a_mixed_inventory_is_told_as_it_is(ssh_host: Hosts, pod: Pods, inventor
     assert all(each["connection_time_ms"] is None for each in info.values() if each not in ready)
     assert "it did not answer within 8 seconds" in info["mute"]["reason"]
     assert "Check that an SSH server listens there (ansible_host, ansible_port)." in info["closed"]["reason"]
-    assert "no-such-pod" in info["gone"]["reason"] and "ansible_kubectl_pod" in info["gone"]["reason"]
+    assert "pod/no-such-pod does not exist" in info["gone"]["reason"]
     assert "ansible.builtin.winrm" in info["windows"]["reason"]
     lines = tail_of(result, "Show the table")["msg"]
     assert lines[0].split() == ["NAME", "TYPE", "DEFAULT", "STATUS"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +27,10 @@ from integration.support import (
     tail_of,
 )
 from testbed.contexts import NAME, context_of, contexts_file
-from testbed.inventory import Inventory
+from testbed.inventory import REPOSITORY, Inventory
 from testbed.playbook import PlaybookResult
 
+README = REPOSITORY / "README.md"
 LAX = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "false"}
 """Ansible as it comes: an inventory that cannot be read is a warning."""
 FOLDERS = {"source_path": "/nowhere", "dest_dir": "/nowhere", "file": "/nowhere/a", "dest_path": "/nowhere"}
@@ -51,7 +53,7 @@ def listed(inventory: Inventory, *arguments: str, env: dict[str, str] | None = N
 
 @pytest.mark.embedded
 def test_ansible_inventory_shows_contexts_groups_and_what_is_composed(inventory: Inventories) -> None:
-    contexts = {
+    contexts: dict[str, dict[str, Any]] = {
         "here": LOCAL,
         "prod": {"type": "ssh", "host": "prod.example.com", "user": "deploy", "key": "~/.ssh/id"},
         "old": {"type": "ssh", "host": "old.example.com", "key": "$HOME/keys/id", "port": 2222, "vars": {"tier": "b"}},
@@ -145,10 +147,25 @@ def test_contexts_serve_modules_delegation_and_steps(ssh_host: Hosts, inventory:
             ),
         ]
     ).check()
-    assert [task.host for task in result.tasks if task.task == "ping"] == ["here", "alpha", "beta"]
+    assert {task.host for task in result.tasks if task.task == "ping"} == {"here", "alpha", "beta"}
     assert tail_of(result, "delegated", "here")["stdout"] == str(beta.data)
     assert tail_of(result, "delegated step", "here")["stdout"] == f"{alpha.data}\n"
     assert tail_of(result, "own", "here")["steps"][0]["type"] == "local"
+
+
+@pytest.mark.embedded
+def test_the_documented_files_work(inventory: Inventories) -> None:
+    text = (REPOSITORY / "docs" / "contexts.md").read_text()
+    contexts, playbook = re.findall(r"(?ms)^```yaml\n(.*?)^```$", text)
+    made = inventory(text=contexts, filename=NAME)
+    assert listed(made)["production"]["hosts"] == ["prod-server", "k8s-prod"]
+    result = made.run_playbook(str(playbook)).check()
+    assert tail_of(result, "Ask")["stdout"].strip()
+    example = inventory(text=(REPOSITORY / "examples" / NAME).read_text(), filename=NAME)
+    plain = inventory(text=(REPOSITORY / "examples" / "inventory.yml").read_text())
+    assert listed(example)["contexts"]["hosts"] == list(listed(plain)["_meta"]["hostvars"])
+    (short,) = (block for block in re.findall(r"(?ms)^```yaml\n(.*?)^```$", README.read_text()) if "plugin:" in block)
+    assert listed(inventory(text=short, filename=NAME))["default_context"]["hosts"] == ["local"]
 
 
 # -- a broken file or an unmatched context is never green ----------------------------------------------------------
@@ -190,7 +207,7 @@ def test_every_playbook_fails_on_a_broken_file(inventory: Inventories) -> None:
 def test_every_playbook_fails_on_an_unmatched_context(inventory: Inventories) -> None:
     contexts = {"web": {"type": "ssh", "host": "h"}, "here": {"type": "local"}}
     made = inventory(text=contexts_file(contexts), filename=NAME)
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "backup": {"source": "wbe"},
         "restore": {"destination": "wbe"},
         "run": {"context": "wbe"},

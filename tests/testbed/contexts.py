@@ -29,8 +29,7 @@ _KEYS = {
 def context_of(host: SshHost | PodHost) -> dict[str, Any]:
     """Return a host as it stands in a contexts file: keys where there are any, other variables below ``vars``."""
     variables = host.inventory_vars()
-    if isinstance(host, SshHost):
-        del variables["ansible_connection"]
+    del variables["ansible_connection"]
     content = {key: variables.pop(variable) for variable, key in _KEYS.items() if variable in variables}
     return {"type": "ssh" if isinstance(host, SshHost) else "kubernetes", **content, "vars": variables}
 

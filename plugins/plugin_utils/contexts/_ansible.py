@@ -259,15 +259,20 @@ def kubernetes_context(name: str, connection: Any, become: BecomePlugin | None =
     """
     option = connection.get_option
     kubectl = Kubectl(name, access(name, option, connection.transport_cmd, os.environ))
-    pods = _pods_of(name, connection, kubectl)
-    return KubernetesContext(name, kubectl, pods, connection._shell, become)
+    selector = _selector_of(connection)
+    pods = _pods_of(name, connection, kubectl, selector)
+    names_pod = bool(option("kubectl_pod") or selector)
+    return KubernetesContext(name, kubectl, pods, connection._shell, become, names_pod)
 
 
-def _pods_of(name: str, connection: Any, kubectl: Kubectl) -> PodFinder:
+def _selector_of(connection: Any) -> str | None:
+    """Return the selector of a kubectl plugin; the existing one has none."""
+    return connection.get_option("kubectl_selector") if connection.has_option("kubectl_selector") else None
+
+
+def _pods_of(name: str, connection: Any, kubectl: Kubectl, selector: str | None) -> PodFinder:
     """Return what finds the pod that the options of a kubectl plugin name; raise ContextError if they name none."""
     option = connection.get_option
-    # the existing plugin has no selector
-    selector = option("kubectl_selector") if connection.has_option("kubectl_selector") else None
     try:
         target = parse_target(option("kubectl_pod"), selector, str(connection._play_context.remote_addr))
     except NoPod as exc:

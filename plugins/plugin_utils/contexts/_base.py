@@ -102,6 +102,11 @@ class Context(abc.ABC):
         """
 
     @property
+    def unnamed_pod(self) -> str | None:
+        """What its pod would be called where nobody named one: there may be such a pod, or only a cluster."""
+        return None
+
+    @property
     def server(self) -> str | None:
         """Tells contexts apart that a server may turn away if too many log in at once; None where none does."""
         return None

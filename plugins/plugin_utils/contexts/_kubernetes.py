@@ -85,10 +85,12 @@ class KubernetesContext(Context):
         pods: PodFinder,
         shell: Any = None,
         become: BecomePlugin | None = None,
+        names_pod: bool = True,
     ) -> None:
         super().__init__(name)
         self._kubectl = kubectl
         self._pods = pods
+        self._names_pod = names_pod
         self._shell = shell
         self._become = become
 
@@ -96,6 +98,10 @@ class KubernetesContext(Context):
     def outlives_connection(self) -> bool:
         """A container's process is not ended with ``kubectl exec``; one that nobody reads blocks for ever."""
         return True
+
+    @property
+    def unnamed_pod(self) -> str | None:
+        return None if self._names_pod else self._pods.target.name
 
     def open(self, seconds: float = 60.0) -> None:
         """Find the pod that is meant, unless it is known already."""

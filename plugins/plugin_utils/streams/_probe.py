@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from ..contexts._base import Context, ContextError, sentence
 from ..contexts._status import ContextStatus, Status
-from ._errand import Errand, run_errands
+from ._errand import Errand, ErrandResult, run_errands
 
 AT_ONCE = 64
 """How many contexts are tried at a time; each needs about ten descriptors here."""
@@ -138,9 +139,11 @@ class _Task:
         """Connect and run a command that does nothing."""
         started = time.monotonic()
         try:
-            (self.context.open if self.shared else self.context.open_once)(self.seconds)
-            left = max(0.1, started + self.seconds - time.monotonic())
-            (result,) = run_errands([Errand("probe", self.context, _NOTHING)], left)
+            result = self._ask_cluster()
+            if result is None:
+                (self.context.open if self.shared else self.context.open_once)(self.seconds)
+                left = max(0.1, started + self.seconds - time.monotonic())
+                (result,) = run_errands([Errand("probe", self.context, _NOTHING)], left)
         except ContextError as exc:
             return _Answer(self.index, Status.UNREACHABLE, reason=_reason(exc))
         finally:
@@ -151,6 +154,26 @@ class _Task:
         said = " ".join(result.stderr.split()) or "the shell there does not work"
         reason = _too_late(self.seconds) if elapsed >= self.seconds else sentence(said, result.remedy)
         return _Answer(self.index, Status.UNREACHABLE, reason=reason)
+
+    def _ask_cluster(self) -> ErrandResult | None:
+        """Return the answer of a cluster that stands for itself; None if there is a pod to run a command in.
+
+        A cluster that forbids to look for the pod has answered as well.
+        """
+        pod = self.context.unnamed_pod
+        if pod is None:
+            return None
+        place = self.context.for_kubectl()
+        line = shlex.join([*place.program, "get", "pod", pod, "--ignore-not-found", "-o", "name"])
+        (result,) = run_errands([Errand("probe", place, line)], self.seconds)
+        if result.done and result.stdout.strip():
+            return None
+        if result.done or result.rc is None:
+            return result
+        if "(Forbidden)" in result.stderr:
+            return replace(result, rc=0)
+        diagnosis = self.context.diagnose(result.stderr, result.rc)
+        return replace(result, stderr=diagnosis.cause, remedy=diagnosis.remedy)
 
 
 def _reason(exc: ContextError) -> str:
