@@ -52,6 +52,12 @@ def test_a_container_is_named_where_one_is_wanted() -> None:
     assert context.launch_argv(["id"]).argv == (b"kubectl", b"exec", b"-i", b"shop-0", b"-c", b"app", b"--", b"id")
 
 
+def test_a_pod_that_nobody_named_is_told_apart() -> None:
+    kubectl = Kubectl("shop", Access(("kubectl",)))
+    assert KubernetesContext("shop", kubectl, _pods("shop")).unnamed_pod is None
+    assert KubernetesContext("shop", kubectl, _pods("shop"), names_pod=False).unnamed_pod == "shop"
+
+
 def test_kubectl_runs_against_the_cluster_of_a_context_without_its_pod() -> None:
     launch = _context().launch_kubectl(["get", "nodes"])
     assert launch.argv == (b"kubectl", b"--context", b"prod", b"get", b"nodes")

@@ -8,7 +8,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context, ContextError, ContextKind
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import (
+    Context,
+    ContextError,
+    ContextKind,
+    Diagnosis,
+)
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._status import ContextStatus, Status
 from ansible_collections.manifold.core.plugins.plugin_utils.streams import _probe
@@ -125,6 +130,56 @@ def test_one_that_does_not_answer_is_given_up_without_the_others(sleeps: bool, m
         never.set()
     assert (first.status, first.reason) == (Status.UNREACHABLE, "it did not answer within 2 seconds")
     assert second.status is Status.READY
+
+
+class Cluster(FakeContext):
+    """A context that names no pod; kubectl is a line of shell."""
+
+    kind = ContextKind.KUBERNETES
+
+    def __init__(self, kubectl: str) -> None:
+        super().__init__("shop")
+        self._kubectl = kubectl
+
+    @property
+    def unnamed_pod(self) -> str:
+        return "shop"
+
+    def for_kubectl(self) -> Context:
+        return Kubectl(self._kubectl)
+
+    def diagnose(self, output: str, status: int | None) -> Diagnosis:
+        return Diagnosis(f"{output.strip()} ({status})", "Check the API.")
+
+
+class Kubectl(LocalContext):
+    """Where kubectl runs."""
+
+    def __init__(self, kubectl: str) -> None:
+        super().__init__("shop")
+        self._kubectl = kubectl
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        return ("/bin/sh", "-c", self._kubectl)
+
+
+@pytest.mark.parametrize(
+    ("kubectl", "status", "reason", "commands"),
+    [
+        ("true", Status.READY, None, 0),
+        ("echo pod/shop", Status.READY, None, 1),
+        ('[ "$0 $*" = "get pod shop --ignore-not-found -o name" ] || exit 1; echo pod/shop', Status.READY, None, 1),
+        ("echo 'pods is forbidden (Forbidden)' >&2; exit 1", Status.READY, None, 0),
+        ("echo refused >&2; exit 4", Status.UNREACHABLE, "refused (4). Check the API.", 0),
+    ],
+    ids=["no-such-pod", "a-pod-of-that-name", "what-is-asked", "not-allowed-to-look", "no-api"],
+)
+def test_without_a_pod_the_cluster_is_asked(kubectl: str, status: Status, reason: str | None, commands: int) -> None:
+    context = Cluster(kubectl)
+    (told,) = _survey(context)
+    assert (told.kind, told.status, told.reason) == (ContextKind.KUBERNETES, status, reason)
+    assert len(context.launched) == commands
 
 
 def test_a_defect_is_raised_where_it_is_noticed() -> None:
