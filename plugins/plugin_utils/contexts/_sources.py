@@ -65,6 +65,7 @@ def _read(path: str, data: InventoryData, loader: Any) -> None:
             raise DefinitionError(path, "it cannot be read")
         plugin.parse(data, loader, path, cache=False)
     except AnsibleError as exc:
-        if isinstance(exc.__cause__, DefinitionError):
-            raise exc.__cause__ from exc
+        cause = exc.__cause__
+        if isinstance(cause, DefinitionError):
+            raise cause from exc
         raise DefinitionError(path, str(exc)) from exc
