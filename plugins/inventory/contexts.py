@@ -4,24 +4,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible.template import trust_as_template
-
-from ..plugin_utils.contexts._definition import (
-    PLUGIN,
-    ContextDefinition,
-    DefinitionError,
-    Surroundings,
-    check_beside_others,
-    parse_contexts,
-)
-from ..plugin_utils.contexts._document import check_unique_keys, is_contexts_name
-
 DOCUMENTATION = r"""
 name: contexts
 short_description: Contexts from a file that says where commands can run
@@ -81,6 +63,24 @@ contexts:
 groups:
   production: inventory_hostname in ['prod-server', 'k8s-prod']
 """
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.template import trust_as_template
+
+from ..plugin_utils.contexts._definition import (
+    PLUGIN,
+    ContextDefinition,
+    DefinitionError,
+    Surroundings,
+    check_beside_others,
+    parse_contexts,
+)
+from ..plugin_utils.contexts._document import check_unique_keys, is_contexts_name
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):

@@ -65,6 +65,9 @@ def _read(path: str, data: InventoryData, loader: Any) -> None:
             raise DefinitionError(path, "it cannot be read")
         plugin.parse(data, loader, path, cache=False)
     except AnsibleError as exc:
-        if isinstance(exc.__cause__, DefinitionError):
-            raise exc.__cause__ from exc
-        raise DefinitionError(path, str(exc)) from exc
+        raise _translated(path, exc) from exc
+
+
+def _translated(path: str, exc: AnsibleError) -> DefinitionError:
+    """Return our own error, if it is what the plugin made another one of."""
+    return exc.__cause__ if isinstance(exc.__cause__, DefinitionError) else DefinitionError(path, str(exc))
