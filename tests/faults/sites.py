@@ -252,8 +252,7 @@ class PodSite(RemoteSite):
 
     def description(self, prefix: list[str]) -> dict[str, Any]:
         argv = [*prefix, find_kubectl(), "--kubeconfig", str(self.kubeconfig), "--namespace", "default"]
-        argv += ["exec", "-i", self.name, "-c", "main", "--"]
-        return {"kind": "kubernetes", "argv": argv, "env": self.environment}
+        return {"kind": "kubernetes", "argv": argv, "env": self.environment, "pod": self.name, "container": "main"}
 
     def inventory_vars(self, prefix: list[str]) -> dict[str, Any]:
         assert not prefix, "a fault of the API server needs no program in front of kubectl"

@@ -122,6 +122,18 @@ class SshContext(Context):
         while self._closers:
             self._closers.pop()()
 
+    @property
+    def server(self) -> str:
+        """The destination and its port."""
+        command = self._build()
+        command.started()
+        words = [word.decode(errors="replace") for word in command.argv]
+        port = [word for word in words if word.lower().startswith("port=")]
+        return " ".join([command.destination, *port])
+
+    def open_once(self, seconds: float = 60.0) -> None:
+        """Do nothing: without a master, a launch makes a connection of its own, which takes fewer processes."""
+
     def open(self, seconds: float = 60.0) -> None:
         """Start the master connection unless it is up; raise ContextError if the host cannot be reached in time."""
         command = self._build()

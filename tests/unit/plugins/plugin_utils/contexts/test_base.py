@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import (
     Context,
@@ -67,3 +69,19 @@ def test_a_context_that_has_a_shell_runs_nothing_without_one() -> None:
         "context 'db': running tar without a shell: a context of kind ssh always has a shell. "
         "Leave 'proof' out: the proof by marker is the stronger one."
     )
+
+
+@pytest.mark.parametrize(
+    ("refused", "text"),
+    [
+        (lambda context: context.in_pod("web", None), "choosing the pod web: a context of kind ssh has no pods"),
+        (
+            lambda context: context.in_pod(None, "side"),
+            "choosing the container side: a context of kind ssh has",
+        ),
+        (lambda context: context.for_kubectl(), "running kubectl: a context of kind ssh has no cluster"),
+    ],
+)
+def test_what_only_a_cluster_has_is_refused_elsewhere(refused: Callable[[Context], Context], text: str) -> None:
+    with pytest.raises(ContextError, match=f"context 'db': {text}"):
+        refused(_Minimal("db"))

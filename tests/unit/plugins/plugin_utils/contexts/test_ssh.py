@@ -141,6 +141,26 @@ def test_a_command_may_run_as_another_user(tmp_path: Path) -> None:
     assert launch.dialog is not None and launch.dialog.user == "somebody"
 
 
+def test_a_server_is_its_destination_and_port(tmp_path: Path) -> None:
+    started = []
+
+    def server(*options: bytes, destination: str = "db.example") -> str:
+        command = _command(
+            tmp_path, destination=destination, argv=(b"ssh", *options), started=lambda: started.append(1)
+        )
+        return SshContext("db", lambda: command).server
+
+    assert server(b"-o", b"Port=22", b"-o", b"User=me") == server(b"-o", b"Port=22", b"-o", b"User=you")
+    assert server(b"-o", b"Port=22") != server(b"-o", b"Port=2222")
+    assert server() != server(destination="other.example")
+    assert len(started) == 6, "what was made to start ssh with is closed again"
+
+
+def test_a_single_launch_needs_no_master(ssh: _FakeSsh) -> None:
+    SshContext("db", lambda: ssh.command).open_once()
+    assert not ssh.path.with_name("ssh.log").exists()
+
+
 def test_what_launches_hold_is_freed_once(tmp_path: Path) -> None:
     freed: list[int] = []
     context = _context(*(_command(tmp_path, close=lambda n=n: freed.append(n)) for n in (1, 2)))
