@@ -134,7 +134,7 @@ def test_the_module_serves_any_inventory_and_its_examples_run(ssh_host: Hosts, i
 @pytest.mark.node
 def test_fifty_contexts_on_one_server_are_all_ready(ssh_host: Hosts, inventory: Inventories) -> None:
     """A real sshd turns away logins and sessions that are too many at once."""
-    alpha = ssh_host("alpha")
+    alpha = ssh_host("alpha", config=["MaxStartups 10:100:10"], max_sessions=10)
     some = [dataclasses.replace(alpha, name=f"context{number}") for number in range(50)]
     made = inventory(text=contexts_file({host.name: context_of(host) for host in some}), filename=NAME)
     variables = {"fail_on_unready": True, "probe_timeout": 60}
