@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows a run as numbered steps; see plugin_utils/steps for what it shows."""
 
-# ruff: noqa: E402 -- Ansible wants the documentation above the imports
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
