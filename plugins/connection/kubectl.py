@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 
 from ..plugin_utils._signals import raising
 from ..plugin_utils.contexts._ansible import kubernetes_context
-from ..plugin_utils.contexts._base import ContextError, sentence
+from ..plugin_utils.contexts._base import ContextError
 from ..plugin_utils.contexts._kubernetes import KubernetesContext
 from ..plugin_utils.streams._exchange import ExchangeFailed, run_command
 from ..plugin_utils.streams._files import Copied, CopyFailed, fetch, put
@@ -252,7 +252,7 @@ class Connection(ExistingConnection):
             try:
                 self._context = kubernetes_context(host, self)
             except ContextError as exc:
-                raise AnsibleConnectionFailure(str(exc)) from exc
+                raise AnsibleConnectionFailure(str(exc)) from None
             display.vvv("ESTABLISH kubectl CONNECTION", host=host)
         return self._context
 
@@ -309,11 +309,14 @@ def _absolute(path: str) -> str:
 
 @contextlib.contextmanager
 def _translated(operation: str) -> Iterator[None]:
-    """Say what went wrong as Ansible expects it, and end what runs there when this process is to end."""
+    """Say what went wrong as Ansible expects it, and end what runs there when this process is to end.
+
+    The causes are left out: Ansible would say the text of each of them again.
+    """
     try:
         with raising():
             yield
     except (ExchangeFailed, ContextError) as exc:
-        raise AnsibleConnectionFailure(f"{operation}: {sentence(exc.cause, exc.remedy)}") from exc
+        raise AnsibleConnectionFailure(f"{operation}: {exc}") from None
     except CopyFailed as exc:
-        raise AnsibleError(f"{operation}: {exc}") from exc
+        raise AnsibleError(f"{operation}: {exc}") from None

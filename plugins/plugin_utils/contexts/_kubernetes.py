@@ -69,7 +69,7 @@ _ABOUT_THE_POD = (
 )
 """What kubectl says where asking for the pod itself may tell more."""
 
-_EXIT_REMARK = re.compile(r"(?m)^command terminated with exit code \d+\n\Z")
+_EXIT_REMARK = re.compile(r"command terminated with exit code \d+\n\Z")
 """What kubectl adds to stderr when a command fails."""
 
 

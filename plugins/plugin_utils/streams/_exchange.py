@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..contexts._base import Context, ContextError
+from ..contexts._base import Context, ContextError, sentence
 from . import _shell
 from ._errand import Errand, run_errands
 from ._loop import DeadlineReached, Loop
@@ -43,7 +43,7 @@ class ExchangeFailed(Exception):
     """A command could not be run, or its answer is not whole: cause and remedy."""
 
     def __init__(self, cause: str, remedy: str | None = None) -> None:
-        super().__init__(cause)
+        super().__init__(sentence(cause, remedy))
         self.cause = cause
         self.remedy = remedy
 
@@ -77,7 +77,7 @@ def exchange(
     finally:
         try:
             if not whole and stage.phase in (Phase.RUNNING, Phase.DONE):
-                abort = Errand(label, context, _shell.abort_script(nonce, None, stage.group))
+                abort = Errand("end", context, _shell.abort_script(nonce, None, stage.group))
                 run_errands([abort], _ABORT_SECONDS)
         finally:
             stage.kill()

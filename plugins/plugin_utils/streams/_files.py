@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..contexts._base import Context, sentence
+from ..contexts._base import Context
 from ..contexts._local import LocalContext
 from ..operations._identity import new_operation_id
 from . import _shell
@@ -20,7 +20,6 @@ from ._pipeline import Options, run_pipeline
 from ._spec import Step, StepKind
 
 _PROOF_LENGTH = 64
-_HERE = "local"
 
 
 class CopyFailed(Exception):
@@ -39,12 +38,12 @@ class Copied:
 def put(source: Path, context: Context, target: str) -> Copied:
     """Copy a file of this machine into a context; raise CopyFailed."""
     steps = (
-        Step("read", StepKind.SOURCE, context=_HERE, src=str(source)),
+        Step("read", StepKind.SOURCE, src=str(source)),
         Step("write", StepKind.SINK, context=context.name, dest=target, input="read"),
     )
 
     def resolve(name: str | None, _become: bool | None, _user: str | None) -> Context:
-        return context if name == context.name else LocalContext(_HERE)
+        return LocalContext("local") if name is None else context
 
     hashed = True
     result = run_pipeline(steps, resolve, Options())
@@ -80,7 +79,7 @@ def _receive(context: Context, source: str, stream: BinaryIO) -> Copied:
     try:
         reply = exchange(context, "manifold fetch", script, received.keep)
     except ExchangeFailed as exc:
-        raise CopyFailed(sentence(exc.cause, exc.remedy)) from exc
+        raise CopyFailed(str(exc)) from exc
     if reply.rc != 0:
         raise CopyFailed(f"reading it failed: {reply.stderr.decode(errors='replace').strip() or 'no message'}")
     return received.judge()
