@@ -112,7 +112,10 @@ class Context(abc.ABC):
         return None
 
     def open_once(self, seconds: float = 60.0) -> None:
-        """Make what a single launch needs, instead of what many share. Raises as ``open`` does."""
+        """Make what a single launch of a command without secrets needs, instead of what many share.
+
+        Raises as ``open`` does.
+        """
         self.open(seconds)
 
     @abc.abstractmethod

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts import _ciphers
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts import _ciphers, _ssh
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextError, ContextKind
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext, control_path
 
@@ -156,9 +156,19 @@ def test_a_server_is_its_destination_and_port(tmp_path: Path) -> None:
     assert len(started) == 6, "what was made to start ssh with is closed again"
 
 
-def test_a_single_launch_needs_no_master(ssh: _FakeSsh) -> None:
-    SshContext("db", lambda: ssh.command).open_once()
-    assert not ssh.path.with_name("ssh.log").exists()
+@pytest.mark.parametrize(
+    ("secret", "become", "expected"),
+    [("", None, 1), ("a password's digest", None, 0), ("", FakeBecome("pw"), 0)],
+    ids=["nothing-secret", "password-of-the-login", "password-of-become"],
+)
+def test_a_single_launch_needs_no_master_and_spares_the_login_only_without_secrets(
+    secret: str, become: FakeBecome | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ssh, "light_exchange_options", lambda *_words: ["-o", "KexAlgorithms=light"])
+    context = SshContext("db", lambda: _command(tmp_path, secret_digest=secret), become=become)
+    context.open_once()
+    assert context.launch("true").argv.count(b"KexAlgorithms=light") == expected
+    assert SshContext("db", lambda: _command(tmp_path)).launch("true").argv.count(b"KexAlgorithms=light") == 0
 
 
 def test_what_launches_hold_is_freed_once(tmp_path: Path) -> None:
