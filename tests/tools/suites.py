@@ -16,7 +16,7 @@ from tools.request import FOLDERS, Leg, Suite, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
-_BENCHMARKS = ("pipeline", "counting", "fixed_cost", "memory")
+_BENCHMARKS = ("pipeline", "counting", "fixed_cost", "memory", "probe")
 _UNMEASURED = (Suite.TESTBED, Suite.FAULTS)
 """Suites of which the coverage says nothing: of the test bed, or of processes that are killed."""
 _RANDOM_CUTS = 1000
