@@ -4,23 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
-from ansible.plugins.connection import ConnectionBase, ensure_connect
-from ansible.utils.display import Display
-
-from ..plugin_utils._signals import raising
-from ..plugin_utils.contexts._ansible import kubernetes_context
-from ..plugin_utils.contexts._base import ContextError
-from ..plugin_utils.contexts._kubernetes import KubernetesContext
-from ..plugin_utils.streams._exchange import ExchangeFailed, run_command
-from ..plugin_utils.streams._files import Copied, CopyFailed, fetch, put
-
 DOCUMENTATION = r"""
 name: kubectl
 short_description: Run tasks in pods by kubectl, proven and without secrets in argument lists
@@ -213,6 +196,23 @@ EXAMPLES = r"""
         mode: "0644"
 """
 
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+
+from ..plugin_utils._signals import raising
+from ..plugin_utils.contexts._ansible import kubernetes_context
+from ..plugin_utils.contexts._base import ContextError
+from ..plugin_utils.contexts._kubernetes import KubernetesContext
+from ..plugin_utils.streams._exchange import ExchangeFailed, run_command
+from ..plugin_utils.streams._files import Copied, CopyFailed, fetch, put
+
 try:
     from ansible_collections.kubernetes.core.plugins.connection.kubectl import Connection as ExistingConnection
 
@@ -240,10 +240,8 @@ class Connection(ExistingConnection):
         self._context: KubernetesContext | None = None
 
     def _connect(self) -> Connection:
-        """Find out where the pod is; nothing is opened."""
-        if not self._connected:
-            self._in_pod()
-            self._connected = True
+        """Read what names the pod; nothing is opened."""
+        self._in_pod()
         return self
 
     def _in_pod(self) -> KubernetesContext:
@@ -253,10 +251,10 @@ class Connection(ExistingConnection):
                 self._context = kubernetes_context(host, self)
             except ContextError as exc:
                 raise AnsibleConnectionFailure(str(exc)) from None
+            self._connected = True
             display.vvv("ESTABLISH kubectl CONNECTION", host=host)
         return self._context
 
-    @ensure_connect
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command in the container; raise AnsibleConnectionFailure if its end was not seen."""
         del sudoable  # the become plugin has wrapped the command already
@@ -265,7 +263,6 @@ class Connection(ExistingConnection):
         with _translated(f"running a command in the pod of {context.name}"):
             return run_command(context, (self._play_context.executable, "-c", cmd), in_data)
 
-    @ensure_connect
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file into the container; raise AnsibleError unless all of it is proven to be there."""
         out_path = _absolute(out_path)
@@ -275,7 +272,6 @@ class Connection(ExistingConnection):
         with _translated(f"putting {in_path} to {out_path}"):
             self._warn(out_path, put(Path(in_path), self._in_pod(), out_path))
 
-    @ensure_connect
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of the container to this machine; raise AnsibleError unless all of it is proven to be here."""
         in_path = _absolute(in_path)

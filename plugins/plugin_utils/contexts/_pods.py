@@ -30,7 +30,7 @@ class KubectlRefused(Exception):
 class ReadObjects(Protocol):
     """Reads objects of a cluster; the part of this file that does I/O."""
 
-    def __call__(self, arguments: Sequence[str], seconds: float) -> Obj:
+    def __call__(self, arguments: Sequence[str], seconds: float, /) -> Obj:
         """Return what ``kubectl get -o json ARGUMENTS`` prints; raise KubectlRefused or ContextError."""
 
 

@@ -97,10 +97,9 @@ def pod_selector(target: Target, workload: Obj) -> str:
     """Return the selector of a workload's pods as kubectl takes it; raise NoPod if it has none."""
     selector = workload.get("spec", {}).get("selector") or {}
     if target.kind is PodKind.SERVICE:
-        labels, expressions = selector, []
-    else:
-        labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
-    words = [f"{key}={value}" for key, value in labels.items()] + [_expression(each) for each in expressions]
+        selector = {"matchLabels": selector}
+    words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    words += [_expression(each) for each in selector.get("matchExpressions") or ()]
     if not words:
         raise NoPod(f"{target} selects no pods: it has no selector", "Name a pod, or another workload.")
     return ",".join(words)

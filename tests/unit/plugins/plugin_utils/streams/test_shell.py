@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import stat
@@ -452,6 +453,15 @@ def test_a_file_is_read(shell: Shell, tmp_path: Path, name: str) -> None:
     run.go()
     finished = run.finish_source()
     assert (finished.data, finished.mark) == (BULK, Mark(0, None, False))
+
+
+def test_a_file_is_read_with_its_checksum_behind_it(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "it's").write_bytes(BULK)
+    run = shell.start(NONCE, _shell.file_script(NONCE, f"{tmp_path}/it's", hashed=True))
+    run.go()
+    finished = run.finish_source()
+    assert finished.data == BULK + hashlib.sha256(BULK).hexdigest().encode()
+    assert finished.mark == Mark(0, None, False)
 
 
 def test_a_file_that_cannot_be_read_is_refused(shell: Shell, tmp_path: Path) -> None:
