@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows a run as numbered steps; see plugin_utils/steps for what it shows."""
 
-
 from __future__ import annotations
 
 DOCUMENTATION = r"""
