@@ -28,10 +28,12 @@ from integration.support import (
     assert_no_traceback,
     folder_in,
     in_pod,
+    kept_by,
     one_line,
     parts_in,
     pipeline,
     play,
+    records_of,
     tail_of,
 )
 from testbed.bed import Bed
@@ -444,6 +446,7 @@ def test_secrets_stand_in_no_argument_list_no_file_and_no_output(
     for name in ("own host", "selected", "password", "dict", "extra", "existing"):
         assert tail_of(result, name)["stdout"] == "in\n", name
     assert "exec" in seen and "/dev/fd/" in seen, "kubectl was not seen"
+    assert records_of(inv) and (inv.directory / "ansible.log").exists(), "a record and a log are among what is left"
     left = [path.read_bytes() for path in inv.directory.rglob("*") if path.is_file() and path != inv.path]
     for kind, value in {**secret, "basic": basic}.items():
         assert value not in seen, f"the {kind} stands in an argument list or in the environment"
@@ -462,6 +465,7 @@ def _watched(inv: Inventory, plays: list[dict[str, Any]], tmp_path: Path) -> tup
     environment = inv.environment()
     results = tmp_path / "results.jsonl"
     environment |= {"PATH": f"{wrappers}:{environment['PATH']}", "TESTBED_RESULTS": str(results)}
+    environment |= kept_by(inv)
     strace = shutil.which("strace")
     before = [strace, "-f", "-qq", "-e", "trace=execve", "-s", "100000", "-o", str(trace)] if strace else []
     program = Path(sys.executable).with_name("ansible-playbook")

@@ -27,9 +27,11 @@ from integration.support import (
     argument_lists,
     assert_no_traceback,
     in_pod,
+    kept_by,
     one_line,
     pipeline,
     play,
+    records_of,
     tail_of,
 )
 from testbed.fixtures import ON_BOTH_TIERS
@@ -581,6 +583,7 @@ def test_passwords_stand_in_no_argument_list(ssh_host: Hosts, inventory: Invento
             )
         ],
         "-vvvv",
+        env=kept_by(contexts),
     )
     with traced(run, tmp_path / "trace"):
         with waiting_at(*gates):
@@ -590,4 +593,6 @@ def test_passwords_stand_in_no_argument_list(ssh_host: Hosts, inventory: Invento
     assert tail_of(result.check(), "both")["stdout"] == "in\n"
     assert password not in result.stdout + result.stderr
     assert password not in str(tail_of(result, "both"))
+    (record,) = records_of(contexts)
+    assert password not in record.read_text() + (contexts.directory / "ansible.log").read_text()
     check_trace(tmp_path / "trace", password)
