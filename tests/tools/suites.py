@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from tools import coverage_table, packaging, places, sanity
 from tools.report import Outcome
-from tools.request import FOLDERS, Leg, Suite, suite_of
+from tools.request import FOLDERS, Leg, Suite, Tier, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
@@ -110,7 +110,10 @@ def counted(path: Path) -> str:
 def _pytest_options(workshop: Workshop, suite: Suite, leg: Leg) -> list[str]:
     options = ["-n", "2"] if suite in _SIDE_BY_SIDE and not workshop.request.paths else []
     options += ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
-    return [*options, "--tier", workshop.request.tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
+    tier = workshop.request.tier
+    if leg is Leg.NEWEST and Leg.DEFAULT in workshop.request.legs and tier is Tier.ALL:
+        tier = Tier.EMBEDDED  # Ansible is what differs, not what it reaches; the node tier runs with --leg newest
+    return [*options, "--tier", tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
 
 
 def faults_full(workshop: Workshop, leg: Leg) -> Outcome:
