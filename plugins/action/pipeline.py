@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils._display import make_meter
 from ..plugin_utils._signals import raising
 from ..plugin_utils.contexts._ansible import ContextResolver
 from ..plugin_utils.streams._pipeline import Options, run_pipeline
@@ -43,7 +44,7 @@ class ActionModule(ActionBase):
             steps = self._with_task_environment(parse_steps(arguments["steps"]))
             if arguments["retries"]:
                 check_repeatable(steps)
-            options = self._options(arguments)
+            options = replace(self._options(arguments), meter=make_meter(self, task_vars or {}))
         except SpecError as exc:
             return {**result, "failed": True, "msg": str(exc)}
         except ValueError as exc:

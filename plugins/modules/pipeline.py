@@ -195,6 +195,13 @@ options:
     description: How many bytes to return at most of what a last command prints.
     type: int
     default: 1048576
+notes:
+  - While data moves, the task says how far it is - bytes, the whole where it is known (a O(steps[].src)), rate and time
+    left, for each destination. On a terminal one line is written over while the play has one host; else a line appears
+    every five seconds, with the host's name in front.
+  - The variable C(manifold_progress), or E(MANIFOLD_PROGRESS) in the environment, is V(auto), V(terminal), V(lines) or
+    V(none); C(manifold_progress_interval) and E(MANIFOLD_PROGRESS_INTERVAL) are the seconds between two looks. Tasks
+    with C(no_log) show no progress.
 """
 
 EXAMPLES = r"""

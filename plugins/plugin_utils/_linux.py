@@ -92,3 +92,15 @@ def has_aes_instructions() -> bool:
     except OSError:
         return False
     return any("aes" in line.split() for line in lines if line.startswith(("flags", "Features")))
+
+
+def writes_to_terminal(pid: int) -> bool:
+    """Return whether the standard output of a process is a terminal."""
+    try:
+        fd = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.isatty(fd)
+    finally:
+        os.close(fd)

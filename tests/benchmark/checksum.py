@@ -29,7 +29,8 @@ from benchmark.pipeline import size_in_bytes
 from benchmark.site import Site
 
 
-def _measured(work: Callable[[], object]) -> Cost:
+def measured(work: Callable[[], object]) -> Cost:
+    """Return what some work costs this process."""
     start, cpu = time.monotonic(), time.process_time()
     work()
     return Cost(time.monotonic() - start, time.process_time() - cpu)
@@ -41,7 +42,7 @@ def _runner(site: Site, source: Path, checksum: bool) -> Callable[[], Cost]:
 
     def run() -> Cost:
         target.unlink(missing_ok=True)
-        cost = _measured(
+        cost = measured(
             lambda: run_pipeline(
                 steps, lambda name, *_: LocalContext("local") if name else site.ssh_context(), Options(checksum)
             )

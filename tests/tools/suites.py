@@ -19,6 +19,8 @@ _NO_TESTS = 5  # pytest's exit status when nothing was collected
 _BENCHMARKS = ("pipeline", "counting", "fixed_cost", "memory")
 _UNMEASURED = (Suite.TESTBED, Suite.FAULTS)
 """Suites of which the coverage says nothing: of the test bed, or of processes that are killed."""
+_SIDE_BY_SIDE = (Suite.UNIT, Suite.INTEGRATION)
+"""Suites whose tests may run two at a time: most of the time each waits for a process that it started."""
 _RANDOM_CUTS = 1000
 
 
@@ -81,7 +83,7 @@ def pytest(suite: Suite) -> Callable[[Workshop, Leg], Outcome]:
         collections = workshop.collections(leg)
         env = workshop.variables(python, collections)
         env["PATH"] += ":" + workshop.system_path
-        command = [python.tool("python"), "-m", "pytest", *_pytest_options(workshop, leg), *wanted]
+        command = [python.tool("python"), "-m", "pytest", *_pytest_options(workshop, suite, leg), *wanted]
         if leg is Leg.DEFAULT and suite not in _UNMEASURED:
             command[2:2] = ["coverage", "run", f"--rcfile={coverage_table.settings(workshop.folder)}", "-m"]
         counts = workshop.folder / f"{suite.value}-{leg.value}.xml"
@@ -105,8 +107,9 @@ def counted(path: Path) -> str:
     return ", ".join([f"{tests} tests", *told])
 
 
-def _pytest_options(workshop: Workshop, leg: Leg) -> list[str]:
-    options = ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
+def _pytest_options(workshop: Workshop, suite: Suite, leg: Leg) -> list[str]:
+    options = ["-n", "2"] if suite in _SIDE_BY_SIDE and not workshop.request.paths else []
+    options += ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
     return [*options, "--tier", workshop.request.tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
 
 

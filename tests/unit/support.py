@@ -21,7 +21,12 @@ from typing import Any
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context, ContextKind, Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
 from ansible_collections.manifold.core.plugins.plugin_utils.streams import _shell
-from ansible_collections.manifold.core.plugins.plugin_utils.streams._marker import MARK_LENGTH, Mark, parse_mark
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._marker import (
+    MARK_LENGTH,
+    Mark,
+    new_nonce,
+    parse_mark,
+)
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._pipeline import Options, run_pipeline
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._result import PipelineResult
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import parse_steps
@@ -29,7 +34,8 @@ from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import
 PATIENCE = 20.0
 """Seconds after which a test that waits for something fails; never how long it takes."""
 
-NONCE = "0123456789abcdef0123456789abcdef"
+NONCE = new_nonce()
+"""Of this process only: what ends a stage finds it by its number, wherever it runs."""
 EVERY_BYTE = bytes(range(256))
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from .._required import required
 from ..contexts._base import Context, sentence
+from ..operations._progress import Flow
 from . import _shell
 from ._leftovers import owner
 from ._loop import Loop
@@ -71,6 +73,12 @@ class Part:
         return self.is_sink and self.given is not None and pump is not None and bool(pump.moved or pump.tail)
 
     @property
+    def size(self) -> int | None:
+        """The bytes that the part is going to print, where that is known before."""
+        notes = self.stage.notes.get("size")
+        return int(notes[0]) if notes else None
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is to be expected of the part any more."""
         return self.proof is not None or self.failure is not None
@@ -119,6 +127,23 @@ class Part:
         if sent is not None and checksum != sent:
             raise self.failed(f"what it wrote has the SHA-256 {checksum}, what was sent has {sent}")
         return SinkResult(self.step.name, self.context.name, sink.dest, int(size), sent, committed=False, changed=False)
+
+
+def flows(parts: Sequence[Part]) -> list[Flow]:
+    """Return how far a pipeline is: what its source printed if it is known how much that will be, and what each sink,
+    or else the last step, was given."""
+    ends = [part for part in parts if part.is_sink and part.writer] or parts[-1:]
+    source = parts[0]
+    found = []
+    if source.size is not None and source.stage.pump and all(end.writer is not source for end in ends):
+        found.append(Flow(source.stage.pump.moved, source.size, source.step.name))
+    for end in ends:
+        pump = end.writer.stage.pump if end.writer else end.stage.pump
+        if pump is not None:
+            moved = pump.moved if end.stage.stdin is None else pump.passed_to(end.stage.stdin)
+            total = end.writer.size if end.writer is source else None
+            found.append(Flow(moved, total, end.step.name))
+    return [replace(flow, name="") for flow in found] if len(found) == 1 else found
 
 
 def make_part(

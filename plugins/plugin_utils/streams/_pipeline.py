@@ -20,13 +20,14 @@ from dataclasses import dataclass, replace
 from .._required import required
 from ..contexts._base import Context, ContextError
 from ..operations._identity import new_operation_id
+from ..operations._progress import Meter
 from . import _outcome as outcome
 from . import _shell, _stall
 from ._errand import Errand, ErrandResult, run_errands
 from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
 from ._marker import MARK_LENGTH, new_nonce
-from ._part import Part, Proof, StepFailed, make_part
+from ._part import Part, Proof, StepFailed, flows, make_part
 from ._pump import CHUNK, CapturePump, CopyPump, Pump, SplicePump
 from ._result import PipelineResult
 from ._space import free_bytes
@@ -74,6 +75,8 @@ class Options:
     """How often a run that failed is begun again."""
     retry_delay: float = 5.0
     """Seconds before the first repetition; each further one waits twice as long."""
+    meter: Meter | None = None
+    """Says how far it is."""
 
 
 def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> PipelineResult:
@@ -111,6 +114,8 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     except StepFailed as exc:
         failure = exc
     finally:
+        if options.meter is not None:
+            options.meter.finish()
         for context in {id(context): context for context in contexts}.values():
             context.close()
     elapsed = round((time.monotonic() - started) * 1000)
@@ -176,6 +181,7 @@ class _Run:
         self.warnings: list[str] = []
         self._loop = Loop()
         self._deadline = deadline
+        self._meter = options.meter
         self._stall = _stall.Watch(options.stall_timeout)
         self.parts: list[Part] = []
         self._throttle = Throttle(options.rate_limit) if options.rate_limit else None
@@ -309,12 +315,12 @@ class _Run:
 
     def _check_space(self) -> None:
         """Fail a sink that has no room for a file whose size is known."""
-        size = next(iter(self.parts[0].stage.notes.get("size", [])), None)
+        size = self.parts[0].size
         for part in self._active:
             if size is None or not part.is_sink or part.writer is not self.parts[0]:
                 continue
             free = free_bytes(next(iter(part.stage.notes.get("space", [])), ""))
-            if free is not None and free < int(size):
+            if free is not None and free < size:
                 cause = f"there is no room for {part.step.dest}: it needs {size} bytes, {free} are free"
                 self._fail(part, part.failed(cause, "Make room there, or choose another directory."))
 
@@ -373,6 +379,8 @@ class _Run:
                     self._fail(part, exc)
                 else:
                     self._believe(part)
+        if self._meter is not None:
+            self._meter.look(lambda: flows(self._active))
         stalled = self._stall.look(self._active)
         if stalled is not None:
             failure = stalled.part.failed(

@@ -100,6 +100,11 @@ class Pump(abc.ABC):
         """The targets that there is something for and that take nothing more now."""
         return ()
 
+    def passed_to(self, fd: int) -> int:
+        """Return how many bytes of the stream went to the target ``fd``."""
+        del fd
+        return self.moved
+
     def drop(self, fd: int) -> None:  # noqa: B027 -- not every pump writes to somebody
         """Write no more to the target ``fd``."""
 
@@ -193,6 +198,9 @@ class CopyPump(Pump):
     @property
     def blocked(self) -> tuple[int, ...]:
         return tuple(target.fd for target in self._targets if target.open and target.sent < self._ready)
+
+    def passed_to(self, fd: int) -> int:
+        return next((target.sent for target in self._targets if target.fd == fd), self.moved)
 
     def drop(self, fd: int) -> None:
         for target in self._targets:

@@ -18,7 +18,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._marker import EARLY, LOST, PRINTF_FORMAT, UNCOUNTED
+from ._counting import counted_body
+from ._marker import PRINTF_FORMAT, UNCOUNTED
 
 KEEPER = "manifold keeper"
 """The label of a stage that only watches over others."""
@@ -154,43 +155,6 @@ trap '' TERM HUP
 
 _ERRAND = r"""( {body} ) </dev/null; r=$?
 mark $r {uncounted}
-exit $r
-"""
-
-# dd says how much it passed on; if it ended because nobody read on, the command stopped reading on purpose, and any
-# other end is none. Where dd does not count (busybox as Debian builds it), tee and wc do, at a price.
-_COUNTED = r"""exec 4>&1 5>&2
-case "$(LC_ALL=C dd if=/dev/null 2>&1)" in
-*" bytes"*)
-  x=$(exec 3>&1 >&4
-    {{ LC_ALL=C dd bs=65536 2>&3; echo "copy=$?" >&3; }} |
-    {{ ( exec 3>&- 4>&-; {run} ) 2>&5; echo "rc=$?" >&3; }}) ;;
-*)
-  x=$(exec 3>&1
-    {{ {{ LC_ALL=C tee /proc/self/fd/6 2>&3; echo "copy=$?" >&3; }} |
-    {{ ( exec 3>&- 6>&-; {run} ) >&4 2>&5; echo "rc=$?" >&3; }} }} 6>&1 |
-    {{ n=$(wc -c) && echo "$n bytes" >&3 || echo uncounted >&3; }}) ;;
-esac
-i= r=255 e= k=
-IFS='
-'
-set -f
-for l in $x; do
-  case "$l" in
-    rc=*) r=${{l#rc=}} ;;
-    copy=*) k=${{l#copy=}} ;;
-    *[Bb]"roken pipe"*) e=1 ;;
-    uncounted) e=2 ;;
-    *" byte"*) i=${{l%% byte*}} ;;
-  esac
-done
-i=${{i##* }}
-case "$k$e" in
-  0) [ -n "$i" ] || i={lost} ;;
-  141|11) i={early} ;;
-  *) i={lost} ;;
-esac
-mark $r "$i"
 exit $r
 """
 
@@ -353,7 +317,7 @@ def consumer_script(nonce: str, command: str, surroundings: Surroundings, counte
     """Return the script of a stage that reads its input, counting it where the transport may lose its end."""
     checks, exports = _surround(surroundings)
     run = f"export MANIFOLD_STAGE={nonce}; {exports}exec {command}"
-    body = _COUNTED.format(run=run, early=EARLY, lost=LOST) if counted else _PLAIN.format(run=run, uncounted=UNCOUNTED)
+    body = counted_body(run) if counted else _PLAIN.format(run=run, uncounted=UNCOUNTED)
     return _head(nonce) + checks + _READY + body
 
 

@@ -58,25 +58,34 @@ def _busybox(folder: Path) -> Shell:
     return Shell("busybox", str(folder / "sh"), str(folder))
 
 
-def _silent_dd(folder: Path) -> Shell:
-    """A shell whose ``dd`` does not count, as busybox can be built."""
+def _without(name: str, folder: Path, **instead: str) -> Shell:
+    """A shell for which some programs are others, as a line for ``sh`` says."""
     from unit.support import Shell
 
     dash = _plain("dash")
-    wrapper = folder / "dd"
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("dd")} status=none "$@"\n')
-    wrapper.chmod(0o755)
-    return Shell("dash without counting dd", dash.path, f"{folder}:{dash.search}")
+    for program, line in instead.items():
+        wrapper = folder / program
+        wrapper.write_text(f"#!/bin/sh\n{line}\n")
+        wrapper.chmod(0o755)
+    return Shell(name, dash.path, f"{folder}:{dash.search}")
 
 
-@pytest.fixture(scope="session", params=["dash", "bash", "busybox", "silent-dd"])
+_NONE = "exit 127"
+_SILENT = f'exec {shutil.which("dd")} status=none "$@"'
+_SHELLS: dict[str, dict[str, str]] = {
+    "dash without perl": {"perl": _NONE},
+    "dash, silent dd": {"perl": _NONE, "dd": _SILENT},
+}
+
+
+@pytest.fixture(scope="session", params=["dash", "bash", "busybox", *_SHELLS])
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Each shell that contexts have, with its own tools."""
+    """Each shell that contexts have, with its own tools: each way of counting has one that takes it."""
     name = str(request.param)
     if name in ("dash", "bash"):
         return _plain(name)
-    folder = tmp_path_factory.mktemp(name)
-    return _busybox(folder) if name == "busybox" else _silent_dd(folder)
+    folder = tmp_path_factory.mktemp("tools")
+    return _busybox(folder) if name == "busybox" else _without(name, folder, **_SHELLS[name])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.streams import _leftovers
+from ansible_collections.manifold.core.plugins.plugin_utils import _owner
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._leftovers import abandoned, owner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,7 +108,7 @@ def test_what_a_living_owner_wrote_stays_however_old_it_is() -> None:
 
 def test_what_this_machine_wrote_before_it_was_restarted_goes_after_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
     young, old = _begun(NOW - SECOND, owner()), _begun(NOW - WEEK - SECOND, owner())
-    monkeypatch.setattr(_leftovers, "_machine", lambda: "11111111")
+    monkeypatch.setattr(_owner, "_machine", lambda: "11111111")
     assert abandoned([young, old], NOW) == [old]
 
 
@@ -133,11 +133,14 @@ OLD = _begun(NOW - 2 * WEEK, FOREIGN)
         OLD.replace("170234", "999999"),
         OLD.removesuffix("-1"),
         f"{OLD}1".replace("-11", "-٣"),
-        f"{OPERATION}.{owner()}9999999999999999999999",
     ],
 )
 def test_a_name_that_is_not_ours_is_left_alone(name: str) -> None:
     assert abandoned([name], NOW) == []
+
+
+def test_a_name_with_a_number_beyond_all_is_left_alone() -> None:
+    assert abandoned([f"{OPERATION}.{owner()}9999999999999999999999"], NOW) == []
 
 
 def test_only_names_that_are_ours_in_every_part_are_abandoned() -> None:

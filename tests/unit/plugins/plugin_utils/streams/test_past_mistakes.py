@@ -15,11 +15,12 @@ from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import
 
 from unit.support import EVERY_BYTE, FakeContext, Pipelines, command, sink
 
-BULK = EVERY_BYTE * 12_000
+BULK = EVERY_BYTE * 40_000
+"""More than all pipes on the way hold."""
 
 _KILL_THE_COUNTER = (
-    'head -c 1000; for p in /proc/[0-9]*; do if [ "$(cat $p/comm 2>/dev/null)" = dd ] && '
-    "tr '\\0' '\\n' <$p/environ 2>/dev/null | grep -q TESTPROBE={probe}; then kill -9 ${{p#/proc/}}; fi; done; cat"
+    'head -c 1000; for p in /proc/[0-9]*; do case "$(cat $p/comm 2>/dev/null)" in dd|perl) '
+    "tr '\\0' '\\n' <$p/environ 2>/dev/null | grep -q TESTPROBE={probe} && kill -9 ${{p#/proc/}} ;; esac; done; cat"
 )
 
 

@@ -135,14 +135,6 @@ def test_a_consumer_can_be_given_a_line_at_a_time(shell: Shell, counted: bool) -
     assert run.finish().mark == Mark(0, 8 if counted else None, False)
 
 
-def test_both_ways_of_counting_are_tried(shell: Shell) -> None:
-    counts = b" bytes" in shell.run("LC_ALL=C dd if=/dev/null 2>&1").stdout
-    if shell.name in ("dash", "bash"):
-        assert counts
-    if shell.name.endswith("without counting dd"):
-        assert not counts
-
-
 @counting
 def test_a_command_has_no_descriptor_of_the_script(shell: Shell, counted: bool) -> None:
     run = _consumer(shell, "for fd in 3 4 5 6; do [ -e /proc/self/fd/$fd ] && echo $fd; done; :", counted=counted)
