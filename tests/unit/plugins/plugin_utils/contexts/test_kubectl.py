@@ -152,6 +152,7 @@ def test_every_launch_can_read_the_secret_through_a_shell_as_often_as_it_likes(m
         printed = _run(launch, f"exec 3>&1; sh -c 'cat {first}; cat {first}; stat -L -c %a {first}'")
         assert printed.count(SECRETS[0]) == 2 and printed.endswith("600\n")
     assert launches[0] == launches[1], "one descriptor does for all"
+    assert min(launches[0].pass_fds) >= 100, "shells and our own scripts use lower numbers for themselves"
 
 
 def test_a_kubeconfig_given_as_a_mapping_is_no_file(made: list[Kubectl]) -> None:

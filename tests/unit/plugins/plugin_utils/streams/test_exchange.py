@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import _thread
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,3 +102,12 @@ def test_an_interruption_ends_the_command_where_it_runs() -> None:
     timer = threading.Timer(0.5, _thread.interrupt_main)
     with pytest.raises(KeyboardInterrupt):
         _sh("sleep 1000", context=Interrupting("shop"))
+
+
+@pytest.mark.parametrize("data", [None, b"input"])
+def test_a_command_that_outlives_its_connection_is_ended_where_it_runs(data: bytes | None, tmp_path: Path) -> None:
+    """The check that nothing of a test goes on running is the assertion here."""
+    leave = f'exec 3<&0; setsid /bin/sh -c "$1" <&3 & until [ -e {tmp_path}/runs ]; do sleep 0.02; done; exit 0'
+    context = FakeContext("shop", ("/bin/sh", "-c", leave, "transport"))
+    with pytest.raises(ExchangeFailed, match="its output was cut"):
+        _sh(f"touch {tmp_path}/runs; exec sleep 1000", data, context)
