@@ -19,6 +19,7 @@ from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory, LeftBehindError
 from testbed.pods import PodHost
 from testbed.processes import RUN_VARIABLE, await_exit, children_of, command_of, marked
+from testbed.tier import Tier, missing
 
 TESTS = Path(__file__).resolve().parents[1]
 HEAD = "import os, pathlib, subprocess, pytest\nfrom testbed.processes import kill_marked, RUN_VARIABLE\n"
@@ -47,6 +48,27 @@ def pytest_in(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
     with start_pytest(folder, text, *arguments) as running:
         output, _errors = running.communicate(timeout=120)
     return running.returncode, output
+
+
+def test_each_test_runs_once_on_the_most_demanding_tier(tmp_path: Path) -> None:
+    both = """
+import pytest
+from testbed.fixtures import ON_BOTH_TIERS
+
+@pytest.mark.parametrize("word", ["embedded", "x"])
+@pytest.mark.parametrize("tier", ON_BOTH_TIERS)
+def test_both(tier, word):
+    pass
+
+@pytest.mark.embedded
+def test_one():
+    pass
+"""
+    chosen = pytest_in(tmp_path, both, "--tier", "once", "--collect-only")[1]
+    tests = sorted(line.partition("::")[2] for line in chosen.splitlines() if "::" in line)
+    tier = "embedded" if missing(Tier.NODE) else "node"
+    expected = [f"test_both[{tier}-embedded]", f"test_both[{tier}-x]", "test_one"]
+    assert tests == expected if tier == "node" else set(tests) > set(expected)
 
 
 def test_a_process_that_is_left_fails_the_run_and_is_ended(tmp_path: Path) -> None:

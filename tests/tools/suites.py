@@ -110,10 +110,11 @@ def counted(path: Path) -> str:
 def _pytest_options(workshop: Workshop, suite: Suite, leg: Leg) -> list[str]:
     options = ["-n", "2"] if suite in _SIDE_BY_SIDE and not workshop.request.paths else []
     options += ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
-    tier = workshop.request.tier
-    if leg is Leg.NEWEST and Leg.DEFAULT in workshop.request.legs and tier is Tier.ALL:
-        tier = Tier.EMBEDDED  # Ansible is what differs, not what it reaches; the node tier runs with --leg newest
-    return [*options, "--tier", tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
+    tier = workshop.request.tier.value
+    if suite is Suite.INTEGRATION and workshop.request.everything:
+        # what differs between the legs is Ansible, not what it reaches
+        tier = "once" if leg is Leg.DEFAULT else Tier.EMBEDDED.value
+    return [*options, "--tier", tier, "-ra", "--durations=5", *workshop.request.pytest_arguments]
 
 
 def faults_full(workshop: Workshop, leg: Leg) -> Outcome:
