@@ -48,8 +48,21 @@ def test_a_failure_is_told_by_the_last_line_that_was_printed(output: str, cause:
 def test_a_context_has_nothing_to_prepare_or_to_free_unless_it_says_so() -> None:
     context = _Minimal("db")
     context.open()
+    context.open_once()
     assert context.command_stderr("as it is\n") == "as it is\n"
+    assert (context.unnamed_pod, context.server, context.program) == (None, None, ())
+    assert not context.outlives_connection
+    context.suspect()
     context.close()
+
+
+def test_a_single_launch_is_prepared_as_many_are_unless_there_is_a_lighter_way() -> None:
+    class _Slow(_Minimal):
+        def open(self, seconds: float = 60.0) -> None:
+            raise ContextError(self.name, "connecting", f"not within {seconds:g} seconds")
+
+    with pytest.raises(ContextError, match="not within 5 seconds"):
+        _Slow("db").open_once(5.0)
 
 
 def test_a_command_counts_its_input_unless_its_transport_cannot_lose_the_end() -> None:
