@@ -441,7 +441,7 @@ def test_secrets_stand_in_no_argument_list_no_file_and_no_output(
     result, seen = _watched(inv, plays, tmp_path)
     assert {result.task("raw", name).status for name in ("token", "password", "dict", "extra")} == {"ok"}
     assert result.task("raw", "wrong").status == "unreachable"
-    assert "Unauthorized" in str(tail_of(result, "raw", "wrong")["msg"])
+    assert "Check the credentials in the kubeconfig" in str(tail_of(result, "raw", "wrong")["msg"])
     assert result.task("copy").changed
     for name in ("own host", "selected", "password", "dict", "extra", "existing"):
         assert tail_of(result, name)["stdout"] == "in\n", name
