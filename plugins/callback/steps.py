@@ -79,9 +79,9 @@ from ansible import constants as C
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 
+from ..plugin_utils._no_log import is_hidden
 from ..plugin_utils.steps import _ansible as edge
 from ..plugin_utils.steps import _text
-from ..plugin_utils.steps._details import is_hidden
 from ..plugin_utils.steps._events import DiffShown, Event, Retried, RunEnded, Said, Status
 from ..plugin_utils.steps._screen import Screen
 from ..plugin_utils.steps._view import Line, Settings, Style, View

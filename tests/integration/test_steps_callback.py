@@ -57,7 +57,9 @@ def seen_of(host: str, text: str) -> list[str]:
     mine = False
     for line in timeless(text).splitlines():
         if line.startswith("["):
-            mine = re.search(r": \(([\w]+)", line)[1] == host  # type: ignore[index]
+            where = re.search(r": \((\w+)", line)
+            assert where, f"this step names no host: {line}"
+            mine = where[1] == host
         elif not line.startswith(" "):
             mine = False
         if mine:

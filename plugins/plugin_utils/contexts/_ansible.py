@@ -10,7 +10,6 @@ on every ansible-core that the collection supports.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ from ._kubernetes import KubernetesContext
 from ._local import LocalContext
 from ._pods import PodFinder, read_by
 from ._ssh import SshCommand, SshContext
-from ._status import LOCAL
+from ._status import LOCAL, unknown_context
 from ._workload import NoPod, parse_target
 
 _Command = TypeVar("_Command")
@@ -88,9 +87,7 @@ class ContextResolver:
         hostvars = self._vars["hostvars"]
         known = list(hostvars)
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, LOCAL], n=1)
-            remedy = f"Did you mean '{near[0]}'?" if near else "Contexts are the hosts of the inventory, and 'local'."
-            raise ContextError(name, "looking it up", "the inventory has no such host", remedy)
+            raise unknown_context(name, "the inventory has no such host", known)
         return self._load(name, dict(hostvars.raw_get(name)), become, become_user)
 
     def _load(self, name: str, variables: dict[str, Any], become: bool | None, become_user: str | None) -> Context:

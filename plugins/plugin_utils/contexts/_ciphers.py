@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .._linux import has_aes_instructions
 
@@ -28,11 +28,8 @@ def cipher_options(executable: bytes, arguments: Sequence[bytes], destination: b
     """Return the options for a new connection: none where ssh's order is as good, or was chosen by somebody."""
     if not has_aes_instructions():
         return []
-    configured = _settings([executable, *arguments, b"-G", destination]).get("ciphers")
-    if not configured or configured != _settings([executable, b"-F", b"none", b"-G", destination]).get("ciphers"):
-        return []
-    order = sorted(configured.split(","), key=lambda cipher: "-gcm@" not in cipher)
-    return ["-o", f"Ciphers={','.join(order)}"]
+    configured = _settings([executable, *arguments, b"-G", destination])
+    return _reordered(executable, configured, "Ciphers", lambda cipher: "-gcm@" not in cipher)
 
 
 def light_exchange_options(executable: bytes, arguments: Sequence[bytes], destination: bytes) -> list[str]:
@@ -42,19 +39,26 @@ def light_exchange_options(executable: bytes, arguments: Sequence[bytes], destin
     credentials would be handed on.
     """
     configured = _settings([executable, *arguments, b"-G", destination])
-    exchanges = configured.get("kexalgorithms", "")
-    if not exchanges.startswith(_COSTLY) or configured.get("gssapidelegatecredentials", "no") != "no":
+    prefers_costly = configured.get("kexalgorithms", "").startswith(_COSTLY)
+    if not prefers_costly or configured.get("gssapidelegatecredentials", "no") != "no":
         return []
-    if exchanges != _usual_exchanges(executable):
+    return _reordered(executable, configured, "KexAlgorithms", lambda exchange: exchange.startswith(_COSTLY))
+
+
+def _reordered(
+    executable: bytes, configured: Mapping[str, str], keyword: str, later: Callable[[str], bool]
+) -> list[str]:
+    """Return the option that puts some of the algorithms of a keyword last, unless somebody chose their order."""
+    offered = configured.get(keyword.lower())
+    if not offered or offered != _usual(executable).get(keyword.lower()):
         return []
-    order = sorted(exchanges.split(","), key=lambda exchange: exchange.startswith(_COSTLY))
-    return ["-o", f"KexAlgorithms={','.join(order)}"]
+    return ["-o", f"{keyword}={','.join(sorted(offered.split(','), key=later))}"]
 
 
 @functools.cache
-def _usual_exchanges(executable: bytes) -> str | None:
-    """Return the key exchanges that ssh would offer to any host without any configuration."""
-    return _settings([executable, b"-F", b"none", b"-G", b"localhost"]).get("kexalgorithms")
+def _usual(executable: bytes) -> Mapping[str, str]:
+    """Return what ssh would offer to any host without any configuration."""
+    return _settings([executable, b"-F", b"none", b"-G", b"localhost"])
 
 
 def _settings(argv: Sequence[bytes]) -> dict[str, str]:

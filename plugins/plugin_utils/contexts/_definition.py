@@ -8,7 +8,6 @@ Pure: values in, frozen values out. A value that holds a template is passed on a
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -17,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from .._nearest import did_you_mean
 from ._base import ContextError, ContextKind, sentence
 
 PLUGIN = "manifold.core.contexts"
@@ -32,6 +32,8 @@ TOP_KEYS = (
 )
 """What may stand at the top of a contexts file: the contexts, and the options of constructed and cached inventories."""
 
+_CUTOFF = 0.5
+"""How alike a key and what it was meant to be have to be: keys are short."""
 _OWN_GROUPS = {"all", "ungrouped", *GROUPS}
 _CONTROLLER_NAMES = ("local", "localhost")
 _CONNECTIONS = {
@@ -123,7 +125,9 @@ def parse_contexts(document: object, around: Surroundings) -> tuple[ContextDefin
         raise DefinitionError(around.source, "it must be a mapping with 'plugin' and 'contexts'")
     for key in document:
         if key not in TOP_KEYS:
-            raise DefinitionError(around.source, "it is not known here.", key=str(key), remedy=nearest(key, TOP_KEYS))
+            raise DefinitionError(
+                around.source, "it is not known here.", key=str(key), remedy=remedy_for(key, TOP_KEYS)
+            )
     contexts = document.get("contexts")
     if not isinstance(contexts, Mapping) or not contexts:
         cause = (
@@ -162,10 +166,9 @@ def check_beside_others(
             raise DefinitionError(source, cause, context=name, key="default", remedy=remedy)
 
 
-def nearest(word: object, known: Collection[str], what: str = "Known are") -> str:
+def remedy_for(word: object, known: Collection[str]) -> str:
     """Return the remedy for a word that is not known: the one that was meant, or all there are."""
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"Did you mean '{near[0]}'?" if near else f"{what} {', '.join(known)}."
+    return did_you_mean(word, known, _CUTOFF) or f"Known are {', '.join(known)}."
 
 
 class _Reader:
@@ -207,7 +210,7 @@ class _Reader:
         if "type" not in content:
             raise self._error("it is missing", "type", f"Known are {', '.join(known)}.")
         if given not in known:
-            raise self._error(f"'{given}' is not known.", "type", nearest(given, known))
+            raise self._error(f"'{given}' is not known.", "type", remedy_for(given, known))
         kind = ContextKind(given)
         if self._name in _CONTROLLER_NAMES and kind is not ContextKind.LOCAL:
             cause = f"'{self._name}' always means the controller, and must be of type local"
@@ -220,7 +223,7 @@ class _Reader:
             if key in known:
                 continue
             others = [other.value for other in ContextKind if key in _KEYS[other]]
-            remedy = f"It is a key of type {others[0]}." if others else nearest(key, known)
+            remedy = f"It is a key of type {others[0]}." if others else remedy_for(key, known)
             raise self._error(f"it is not known for type {kind.value}.", str(key), remedy)
         if kind is ContextKind.SSH and "host" not in content:
             raise self._error("it is missing", "host", "Say which machine to connect to.")

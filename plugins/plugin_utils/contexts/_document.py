@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from ._definition import PLUGIN, DefinitionError, nearest
+from ._definition import PLUGIN, DefinitionError, remedy_for
 
 _NAMES = ("contexts.yml", "contexts.yaml")
 _GROUP_KEYS = {"hosts", "children", "vars"}
@@ -49,7 +49,7 @@ def is_ours(text: str, source: str) -> bool:
     namespace = PLUGIN.rpartition(".")[0]
     if plugin is not None and plugin != PLUGIN and plugin.startswith(f"{namespace}."):
         cause = f"there is no inventory plugin {plugin}."
-        raise DefinitionError(source, cause, key="plugin", remedy=nearest(plugin, [PLUGIN]))
+        raise DefinitionError(source, cause, key="plugin", remedy=remedy_for(plugin, [PLUGIN]))
     return plugin == PLUGIN
 
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from .._nearest import did_you_mean
 from ._base import ContextError, ContextKind
 from ._definition import CONTEXTS_GROUP, DEFAULT_GROUP
 
@@ -87,9 +87,13 @@ class Known:
             remedy = "Name a context, or mark one in the contexts file with 'default: true'."
             raise ContextError(name, "looking it up", "no context is the default", remedy)
         cause = "the inventory has no such host or group" if name not in self.groups else "the group is empty"
-        near = difflib.get_close_matches(name, [*self.hosts, *self.groups, LOCAL], n=1)
-        remedy = f"Did you mean '{near[0]}'?" if near else "Contexts are the hosts of the inventory, and 'local'."
-        raise ContextError(name, "looking it up", cause, remedy)
+        raise unknown_context(name, cause, [*self.hosts, *self.groups])
+
+
+def unknown_context(name: str, cause: str, known: Collection[str]) -> ContextError:
+    """Return the error for a name that is no context, with the nearest of those that are."""
+    remedy = did_you_mean(name, [*known, LOCAL]) or "Contexts are the hosts of the inventory, and 'local'."
+    return ContextError(name, "looking it up", cause, remedy)
 
 
 def _empty(name: str) -> ContextError:

@@ -8,12 +8,13 @@ Nothing here asks the API; see _pods.py.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from .._nearest import nearest
 
 Obj = Mapping[str, Any]
 
@@ -247,11 +248,10 @@ def _with_message(reason: str, message: str | None) -> str:
 
 def unknown(target: Target, names: Sequence[str]) -> NoPod:
     """Return the error for a name that does not exist, with the nearest of the names that do."""
-    near = difflib.get_close_matches(target.name, names, n=1)
-    # the pod of a workload, named without its generated end
-    near = near or [name for name in names if name.startswith(f"{target.name}-")][:1]
+    # the pod of a workload may be named without its generated end
+    near = nearest(target.name, names) or next((name for name in names if name.startswith(f"{target.name}-")), None)
     if near:
-        remedy = f"Did you mean '{near[0]}'?"
+        remedy = f"Did you mean '{near}'?"
     elif names:
         shown = ", ".join(names[:_SHOWN_NAMES])
         remedy = f"There are: {shown}{' and more' if len(names) > _SHOWN_NAMES else ''}."

@@ -16,8 +16,8 @@ from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 from ansible.playbook.task_include import TaskInclude
 
+from .._no_log import is_hidden
 from ._describe import describe, resolves, short_action
-from ._details import is_hidden
 from ._events import HostSummary, ItemEnded, PlayStarted, Status, TaskEnded, TasksFound, TaskStarted
 from ._plan import Planned
 from ._text import Symbols

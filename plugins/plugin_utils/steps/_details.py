@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .._no_log import is_hidden
 from ._text import clean_lines
 
 Result = Mapping[str, Any]
@@ -36,11 +37,6 @@ _NOT_VARIABLES = {
     "attempts",
     "retries",
 }
-
-
-def is_hidden(result: Result) -> bool:
-    """Return whether ``no_log`` took the content of a result away."""
-    return bool(result.get("_ansible_no_log")) or "censored" in result
 
 
 def status_of(result: Result) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from ._details import Dump, dumped, is_hidden, printed_by_debug, status_of, why_failed
+from .._no_log import is_hidden
+from ._details import Dump, dumped, printed_by_debug, status_of, why_failed
 from ._events import (
     DiffShown,
     Event,

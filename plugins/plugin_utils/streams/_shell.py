@@ -215,7 +215,8 @@ exit $r
 
 # openssl uses the processor's SHA instructions, where coreutils as Debian builds it does not.
 _HASH_OF = "{{ h=$(openssl dgst -sha256 -r <{file} 2>/dev/null) || h=$(sha256sum <{file}); }}"
-# What tee passes on and what is hashed are the same bytes; "read" and "passed" say that neither end was short.
+# What tee passes on and what is hashed are the same bytes; "read" and "passed" say that neither end was short. A stream
+# cannot be hashed twice: unlike above, sha256sum is taken first, because openssl may refuse.
 _HASHED = r"""exec 8>&1
 s='wc -c'
 command -v openssl >/dev/null 2>&1 && s='openssl dgst -sha256 -r'

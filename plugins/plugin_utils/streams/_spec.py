@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+from .._nearest import nearest
 
 CONTEXT_PARAMETERS = ("context", "pod", "container", "become", "become_user")
 _COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
@@ -261,8 +262,8 @@ def _mode(name: str, values: Mapping[str, Any]) -> str | None:
 def _check_keys(name: str, values: Mapping[str, Any]) -> None:
     for key in values:
         if key not in _KEYS:
-            near = difflib.get_close_matches(str(key), _KEYS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"a step may have: {', '.join(_KEYS)}"
+            near = nearest(key, _KEYS)
+            hint = f"did you mean '{near}'?" if near else f"a step may have: {', '.join(_KEYS)}"
             raise SpecError(f"step '{name}': unknown key '{key}'; {hint}")
 
 
