@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
         values = {str(name): str(value) for name, value in environment.items()}
         return [
             replace(step, environment={**values, **step.environment})
-            if step.context is None and step.kind is StepKind.COMMAND and not step.bare
+            if step.context is None and step.kind is StepKind.COMMAND and not step.bare and not step.kubectl
             else step
             for step in steps
         ]

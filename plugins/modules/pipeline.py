@@ -40,7 +40,8 @@ options:
     description:
       - The steps, in the order of the stream. Each reads what the one before it prints, or the one it names with
         O(steps[].input). What a step prints goes to every step that reads from it.
-      - Exactly one of O(steps[].command), O(steps[].argv), O(steps[].src) and O(steps[].dest) is needed in each.
+      - Exactly one of O(steps[].command), O(steps[].argv), O(steps[].kubectl), O(steps[].src) and O(steps[].dest) is
+        needed in each.
     type: list
     elements: dict
     required: true
@@ -52,7 +53,16 @@ options:
         description:
           - Where it runs, the name of a host of the inventory, or V(local) for the controller.
           - Without it the step runs on the host of the task. The connection plugins V(ansible.builtin.local),
-            V(ansible.builtin.ssh) and V(kubernetes.core.kubectl) are supported.
+            V(ansible.builtin.ssh), V(manifold.core.kubectl) and V(kubernetes.core.kubectl) are supported.
+        type: str
+      pod:
+        description:
+          - The pod instead of the one of the context, by its name or as V(deployment/NAME), V(statefulset/NAME),
+            V(daemonset/NAME) or V(service/NAME); see P(manifold.core.kubectl#connection).
+          - A workload is looked up when a run begins, and again for each of the O(retries).
+        type: str
+      container:
+        description: The container instead of the one of the context.
         type: str
       command:
         description: A command line for C(sh -c).
@@ -61,6 +71,13 @@ options:
         description: A command as a list of words, run without a shell of its own.
         type: list
         elements: str
+      kubectl:
+        description:
+          - A command line for C(kubectl), without that word, as a line or as a list of words. It runs on the controller
+            as the user who runs Ansible, against the cluster and the namespace of the context, with its credentials.
+          - The step is believed by the exit status of kubectl, which for C(kubectl exec) and C(kubectl cp) is less than
+            a step in the pod can prove.
+        type: raw
       src:
         description: A file to read. Only the first step can have it.
         type: path
@@ -205,6 +222,19 @@ EXAMPLES = r"""
       - {name: save-b, context: offsite, dest: /backups/app.sql.zst, mode: "0600", input: compress}
     on_sink_failure: continue
     stall_timeout: 300
+
+- name: Keep the log of a deployment
+  manifold.core.pipeline:
+    steps:
+      - {name: log, context: k8s-prod, kubectl: logs deployment/web --since=24h}
+      - {name: compress, context: local, command: zstd -3}
+      - {name: save, context: backup-server, dest: /backups/web.log.zst}
+
+- name: Dump a database from whichever pod of the stateful set is ready
+  manifold.core.pipeline:
+    steps:
+      - {name: dump, context: k8s-prod, pod: statefulset/postgres, container: postgres, command: pg_dump -U app app}
+      - {name: save, context: backup-server, dest: /backups/app.sql}
 
 - name: Run a command in a pod that has no Python
   manifold.core.pipeline:

@@ -17,6 +17,9 @@ from pathlib import Path
 PIPE_SIZE = 1 << 20
 """Bytes asked for per pipe: the largest an unprivileged process may have (``pipe(7)``, pipe-max-size)."""
 
+_BEYOND_SHELLS = 100
+"""dash keeps its own descriptors at 10 and above, bash at 255 and just below."""
+
 _SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
@@ -59,6 +62,22 @@ def tee(source: int, target: int, count: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return done
+
+
+def nameless_file(label: str, data: bytes) -> int:
+    """Return a descriptor of a file in memory that holds ``data`` and goes with its last descriptor.
+
+    A child that inherits it opens it as ``/dev/fd/N`` as often as it likes. The number is one that shells do not use
+    for themselves, so that the file gets through a shell to the programs that it starts.
+    """
+    fd = os.memfd_create(label)
+    try:
+        os.fchmod(fd, 0o600)
+        while data:
+            data = data[os.write(fd, data) :]
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _BEYOND_SHELLS)
+    finally:
+        os.close(fd)
 
 
 def open_process(pid: int) -> int:

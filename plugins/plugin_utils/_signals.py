@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -20,8 +21,12 @@ class _Signalled(BaseException):
 def raising() -> Iterator[None]:
     """While the block runs, SIGTERM and SIGINT raise in it; after its clean-up the signal acts as it would have.
 
-    Only the first one raises: a second one would interrupt the clean-up, which ends by itself in bounded time.
+    Only the first one raises: a second one would interrupt the clean-up, which ends by itself in bounded time. Signals
+    reach the main thread alone, so in another one there is nothing to do.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:

@@ -17,7 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import ExecCommand, KubernetesContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubectl import Access, Kubectl
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import KubernetesContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._pods import pod_named
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext
 
 from testbed.bed import Bed
@@ -110,5 +112,5 @@ class Site:
 
     def pod_context(self) -> KubernetesContext:
         """Return the pod as the stream engine sees it, without Ansible."""
-        words = tuple(word.encode() for word in self.kubectl("exec", "-i", "pod", "--"))
-        return KubernetesContext("pod", lambda: ExecCommand(words))
+        kubectl = Kubectl("pod", Access(tuple(self.kubectl())))
+        return KubernetesContext("pod", kubectl, pod_named("pod", kubectl, "pod"))

@@ -24,8 +24,10 @@ from typing import Any
 from ansible_collections.manifold.core.plugins.plugin_utils._signals import raising
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context, Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._become import BecomePlugin
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import ExecCommand, KubernetesContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubectl import Access, Kubectl
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._kubernetes import KubernetesContext
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._pods import pod_named
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._pipeline import Options, run_pipeline
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import parse_steps
@@ -59,8 +61,9 @@ def make_context(name: str, given: Mapping[str, Any]) -> Context:
     if given["kind"] == "local":
         return _WrappedLocal(name, given.get("prefix", []))
     if given["kind"] == "kubernetes":
-        argv = tuple(word.encode() for word in given["argv"])
-        return KubernetesContext(name, lambda: ExecCommand(argv, {**os.environ, **given["env"]}))
+        access = Access(tuple(given["argv"]), env={**os.environ, **given["env"]})
+        kubectl = Kubectl(name, access)
+        return KubernetesContext(name, kubectl, pod_named(name, kubectl, given["pod"], given["container"]))
     words = [*given.get("prefix", []), *given["argv"]]
     command = SshCommand(
         "ssh", tuple(word.encode() for word in words), given["destination"], given["control_directory"]

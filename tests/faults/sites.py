@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import random
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ from testbed.ssh.masters import close_masters
 from testbed.ssh.relay import Relay
 
 OLD_CONTENT = b"what was there before\n" * 500
+_START_SECONDS = 20.0
 LOCKED_NAMES = {"present": "kept", "absent": "missing"}
 """Files of a place that cannot be written: one is there, one is not."""
 
@@ -234,7 +236,11 @@ class PodSite(RemoteSite):
         self.kube.wait_ready(self.name)
         self._there = True
         self._uid = self.kube.get("Pod", self.name)["metadata"]["uid"]
-        self._own = self._everything()
+        deadline = time.monotonic() + _START_SECONDS
+        while not (own := self._everything()):  # a pod is running a little before its process bears the pod's number
+            assert time.monotonic() < deadline, f"the pod {self.name} has no process"
+            time.sleep(0.01)
+        self._own = own
 
     def remove(self) -> None:
         """Delete the pod, without grace."""
@@ -252,8 +258,7 @@ class PodSite(RemoteSite):
 
     def description(self, prefix: list[str]) -> dict[str, Any]:
         argv = [*prefix, find_kubectl(), "--kubeconfig", str(self.kubeconfig), "--namespace", "default"]
-        argv += ["exec", "-i", self.name, "-c", "main", "--"]
-        return {"kind": "kubernetes", "argv": argv, "env": self.environment}
+        return {"kind": "kubernetes", "argv": argv, "env": self.environment, "pod": self.name, "container": "main"}
 
     def inventory_vars(self, prefix: list[str]) -> dict[str, Any]:
         assert not prefix, "a fault of the API server needs no program in front of kubectl"

@@ -54,6 +54,20 @@ def assert_no_traceback(result: PlaybookResult) -> None:
         assert "Traceback" not in str(task.result), task.result
 
 
+def kept_by(inventory: Inventory) -> dict[str, str]:
+    """Return the environment of a play that keeps a log and a record in the inventory's folder."""
+    return {
+        "ANSIBLE_LOG_PATH": str(inventory.directory / "ansible.log"),
+        "ANSIBLE_CALLBACKS_ENABLED": "testbed_results,manifold.core.operation_log",
+        "MANIFOLD_OPERATION_LOG_DIRECTORY": str(inventory.directory / "records"),
+    }
+
+
+def records_of(inventory: Inventory) -> list[Path]:
+    """Return the records that plays with that environment left."""
+    return list((inventory.directory / "records").glob("*.json"))
+
+
 def kubectl(pod: PodHost, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run the real kubectl in the pod's namespace."""
     argv = ["kubectl", "--kubeconfig", str(pod.kubeconfig), "-n", pod.namespace, *arguments]

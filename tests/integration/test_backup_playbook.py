@@ -188,8 +188,8 @@ def test_without_a_file_name_source_and_time_make_one(ssh_host: Hosts, inventory
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"source": "wbe"}, ["step 'archive' (wbe)", "no such host", "Did you mean 'web'?"]),
-        ({"destination": "elsewhere"}, ["step 'save' (elsewhere)", "no such host", "hosts of the inventory"]),
+        ({"source": "wbe"}, ["context 'wbe'", "no such host", "Did you mean 'web'?"]),
+        ({"destination": "elsewhere"}, ["context 'elsewhere'", "no such host", "hosts of the inventory"]),
         ({"source": None}, ["source is not set", "-e source="]),
         ({"dest_dir": None}, ["dest_dir is not set", "-e dest_dir="]),
         ({"source_path": ""}, ["source_path is not set"]),
@@ -235,6 +235,6 @@ def test_a_broken_inventory_file_is_never_green(
     )
     assert result.rc != 0, result.describe()
     assert_no_traceback(result)
-    expected = "hosts.yml" if strict == "true" else "step 'save' (backup-server)"
+    expected = "hosts.yml" if strict == "true" else "context 'backup-server': looking it up: the inventory has no host"
     assert expected in one_line(result.stdout + result.stderr), result.describe()
     assert list(server.data.iterdir()) == []

@@ -122,7 +122,8 @@ def test_the_record_of_a_backup(ssh_host: Hosts, pod: Pods, inventory: Inventori
             "changed": True,
         }
     ]
-    (operation,) = record["operations"]
+    looked_up, operation = record["operations"]
+    assert (looked_up["action"], looked_up["outcome"]) == ("manifold.core.context_info", "ok")
     assert (operation["operation_id"], operation["outcome"]) == (backup["operation_id"], "ok")
     assert operation["result"] == {name: backup[name] for name in operation["result"]}
     assert {"steps", "sinks", "bytes", "checksum", "duration_ms", "changed"} <= operation["result"].keys()
@@ -355,7 +356,8 @@ def test_runs_that_are_killed_or_cancelled(inventory: Inventories, log: Log, tmp
     assert (record["outcome"], record["operations"][0]["task"]) == ("interrupted", "cancelled")
     assert record["finished"] is not None
 
-    first.kill_all()
+    first.kill()
+    first.kill_all()  # whatever else it started
     assert told(contexts.run_playbook(listing).check(), "listed")[1] == ("interrupted", "killed")
     assert len(log.records()) == 1, "reading writes nothing"
 

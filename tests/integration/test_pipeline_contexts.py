@@ -27,9 +27,11 @@ from integration.support import (
     argument_lists,
     assert_no_traceback,
     in_pod,
+    kept_by,
     one_line,
     pipeline,
     play,
+    records_of,
     tail_of,
 )
 from testbed.fixtures import ON_BOTH_TIERS
@@ -376,6 +378,55 @@ def test_pods_by_kubeconfig_context_namespace_and_container(pod: Pods, inventory
     assert left == [], "a kubeconfig given as a dict was left on disk"
 
 
+# -- kubectl on the controller -------------------------------------------------------------------------------------
+
+
+@pytest.mark.embedded
+def test_a_kubectl_line_runs_here_against_the_cluster_of_its_context(
+    pod: Pods, ssh_host: Hosts, inventory: Inventories, tmp_path: Path
+) -> None:
+    web, alpha = pod("web"), ssh_host("alpha")
+    ours = {**web.inventory_vars(), "ansible_connection": "manifold.core.kubectl"}
+    away = {**ours, "ansible_kubectl_kubeconfig": str(tmp_path / "none")}
+    hosts = {"web": ours, "alpha": alpha.inventory_vars(), "away": away}
+    names = {"name": "names", "kubectl": "get pods web -o name"}
+    tasks = [
+        pipeline("source", {"context": "web", **names}, {"context": "local", "command": "tr a-z A-Z"}),
+        pipeline(
+            "consumer",
+            {"context": "local", "command": "printf 'into the pod\\n'"},
+            {"context": "web", "kubectl": ["exec", "-i", "web", "--", "sh", "-c", 'cat >"$POD_ROOT/got"; echo done']},
+        ),
+        pipeline("failed", {"context": "web", "name": "ask", "kubectl": "get pods no-such-pod"}),
+        pipeline("accepted", {"context": "web", "kubectl": "get pods no-such-pod", "ok_codes": [1]}),
+        pipeline("checked", {"context": "web", "kubectl": "delete pod web"}, task={"check_mode": True}),
+        pipeline("no cluster", {"context": "local", **names}),
+        pipeline("no pods", {"context": "alpha", "pod": "web", "command": "true"}),
+        pipeline("no kubeconfig", {"context": "away", **names}),
+        pipeline("word", {"context": "web", "kubectl": "kubectl get pods"}),
+    ]
+    result = inventory(text=str({"all": {"hosts": hosts}})).run_playbook(
+        [play(*tasks), play(pipeline("own host", names), hosts="web")]
+    )
+    assert tail_of(result.check(), "source")["stdout"] == "POD/WEB\n"
+    step = tail_of(result, "source")["steps"][0]
+    assert (step["context"], step["type"], step["rc"], step["proof"]) == ("web", "kubernetes", 0, "marker")
+    assert tail_of(result, "consumer")["stdout"] == "done\n"
+    assert in_pod(web, 'cat "$POD_ROOT/got"') == b"into the pod\n"
+    failed = tail_of(result, "failed")
+    assert "step 'ask' (web): it failed with exit status 1" in failed["msg"] and "NotFound" in failed["msg"]
+    assert [result.task(name).status for name in ("failed", "accepted", "checked")] == ["failed", "ok", "ok"]
+    assert tail_of(result, "own host")["stdout"] == "pod/web\n"
+    for name, text in {
+        "no cluster": "step 'names' (local): running kubectl: a context of kind local has no cluster",
+        "no pods": "(alpha): choosing the pod web: a context of kind ssh has no pods",
+        "no kubeconfig": "step 'names' (away): reading its kubeconfig: the kubeconfig",
+        "word": "leave the first word out",
+    }.items():
+        assert text in tail_of(result, name)["msg"], name
+    assert_no_traceback(result)
+
+
 # -- what is not supported -----------------------------------------------------------------------------------------
 
 
@@ -532,6 +583,7 @@ def test_passwords_stand_in_no_argument_list(ssh_host: Hosts, inventory: Invento
             )
         ],
         "-vvvv",
+        env=kept_by(contexts),
     )
     with traced(run, tmp_path / "trace"):
         with waiting_at(*gates):
@@ -541,4 +593,6 @@ def test_passwords_stand_in_no_argument_list(ssh_host: Hosts, inventory: Invento
     assert tail_of(result.check(), "both")["stdout"] == "in\n"
     assert password not in result.stdout + result.stderr
     assert password not in str(tail_of(result, "both"))
+    (record,) = records_of(contexts)
+    assert password not in record.read_text() + (contexts.directory / "ansible.log").read_text()
     check_trace(tmp_path / "trace", password)

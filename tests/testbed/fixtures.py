@@ -10,6 +10,7 @@ the last lines of the run say so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -39,9 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the choice of tiers."""
     parser.getgroup("testbed").addoption(
         "--tier",
-        choices=[*(tier.value for tier in Tier), "all"],
+        choices=[*(tier.value for tier in Tier), "all", "once"],
         default="all",
-        help="run only the tests of one tier (default: all that can run here)",
+        help="run only the tests of one tier, or each test once, on the node tier if it can run here (default: all)",
     )
 
 
@@ -59,10 +60,27 @@ def tier_of(item: pytest.Item) -> Tier:
     return Tier.UNIT
 
 
+def _each_once(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Leave out the embedded half of the tests that run on both tiers, if the node tier can run here."""
+    if missing(Tier.NODE) is not None:
+        return items
+    on_node = {item.nodeid for item in items if tier_of(item) is Tier.NODE}
+
+    def has_twin(item: pytest.Item) -> bool:
+        test, bracket, parameters = item.nodeid.partition("[")
+        twin = re.sub(r"(?<![^\[-])embedded(?![^\]-])", "node", bracket + parameters, count=1)
+        return tier_of(item) is Tier.EMBEDDED and test + twin in on_node
+
+    return [item for item in items if not has_twin(item)]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what ``--tier`` does not ask for; mark to be skipped what cannot run here."""
     wanted = config.getoption("--tier")
-    chosen = [item for item in items if wanted in ("all", tier_of(item).value)]
+    if wanted == "once":
+        chosen = _each_once(items)
+    else:
+        chosen = [item for item in items if wanted in ("all", tier_of(item).value)]
     if len(chosen) != len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen

@@ -62,6 +62,7 @@ class Kubes:
         for kube, _path in self._started.values():
             kube.faults.clear()
             kube.websockets = True
+            kube.authorizations = None
 
     def close(self) -> None:
         """End every API and every pod."""

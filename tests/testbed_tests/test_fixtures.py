@@ -17,8 +17,10 @@ import pytest
 
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory, LeftBehindError
+from testbed.playbook import PlaybookResult, TaskResult
 from testbed.pods import PodHost
 from testbed.processes import RUN_VARIABLE, await_exit, children_of, command_of, marked
+from testbed.tier import Tier, missing
 
 TESTS = Path(__file__).resolve().parents[1]
 HEAD = "import os, pathlib, subprocess, pytest\nfrom testbed.processes import kill_marked, RUN_VARIABLE\n"
@@ -47,6 +49,27 @@ def pytest_in(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
     with start_pytest(folder, text, *arguments) as running:
         output, _errors = running.communicate(timeout=120)
     return running.returncode, output
+
+
+def test_each_test_runs_once_on_the_most_demanding_tier(tmp_path: Path) -> None:
+    both = """
+import pytest
+from testbed.fixtures import ON_BOTH_TIERS
+
+@pytest.mark.parametrize("word", ["embedded", "x"])
+@pytest.mark.parametrize("tier", ON_BOTH_TIERS)
+def test_both(tier, word):
+    pass
+
+@pytest.mark.embedded
+def test_one():
+    pass
+"""
+    chosen = pytest_in(tmp_path, both, "--tier", "once", "--collect-only")[1]
+    tests = sorted(line.partition("::")[2] for line in chosen.splitlines() if "::" in line)
+    tier = "embedded" if missing(Tier.NODE) else "node"
+    expected = [f"test_both[{tier}-embedded]", f"test_both[{tier}-x]", "test_one"]
+    assert tests == expected if tier == "node" else set(tests) > set(expected)
 
 
 def test_a_process_that_is_left_fails_the_run_and_is_ended(tmp_path: Path) -> None:
@@ -167,3 +190,11 @@ def test_the_name_of_a_pod_is_free_after_its_test(pod: Callable[..., PodHost]) -
     first = pod("web")
     delete_pod(first.kube, first.namespace, first.name)
     assert pod("web").root != first.root
+
+
+def test_ansible_that_did_not_come_up_is_told_from_a_play_that_failed() -> None:
+    said = "[ERROR]: Unexpected Exception, this is probably a bug: Local RPC server did not start.\n"
+    done = TaskResult("one", "look", "command", "ok", {})
+    assert PlaybookResult(250, "", said, []).never_began
+    assert not PlaybookResult(250, "", said, [done]).never_began
+    assert not PlaybookResult(2, "", "", []).never_began

@@ -45,6 +45,15 @@ def for_newest_leg() -> Interpreter:
     return _first(_NEWEST_LEG)
 
 
+def has_newest_leg() -> bool:
+    """Return whether there is a Python for the newest ansible-core."""
+    try:
+        for_newest_leg()
+    except NoInterpreter:
+        return False
+    return True
+
+
 def _first(wanted: tuple[tuple[int, int], ...]) -> Interpreter:
     for minor in wanted:
         for candidate in _candidates(minor):

@@ -76,6 +76,11 @@ class Request:
         """Whether the suites run unfiltered, so that their coverage means something."""
         return not self.paths and not self.pytest_arguments and self.tier is Tier.ALL
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was chosen: every suite runs, on both legs."""
+        return self.whole and self.legs == tuple(Leg) and set(self.suites) == set(Suite) - ON_REQUEST
+
 
 _EPILOG = """\
 examples:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tools import coverage_table, packaging, places, sanity
+from tools import coverage_table, interpreters, packaging, places, sanity
 from tools.report import Outcome
-from tools.request import FOLDERS, Leg, Suite, suite_of
+from tools.request import FOLDERS, Leg, Request, Suite, Tier, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
-_BENCHMARKS = ("pipeline", "counting", "fixed_cost", "memory")
+_BENCHMARKS = ("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress")
 _UNMEASURED = (Suite.TESTBED, Suite.FAULTS)
 """Suites of which the coverage says nothing: of the test bed, or of processes that are killed."""
 _SIDE_BY_SIDE = (Suite.UNIT, Suite.INTEGRATION)
@@ -110,7 +110,16 @@ def counted(path: Path) -> str:
 def _pytest_options(workshop: Workshop, suite: Suite, leg: Leg) -> list[str]:
     options = ["-n", "2"] if suite in _SIDE_BY_SIDE and not workshop.request.paths else []
     options += ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
-    return [*options, "--tier", workshop.request.tier.value, "-ra", "--durations=5", *workshop.request.pytest_arguments]
+    options += ["--tier", tier_for(workshop.request, suite, leg), "-ra", "--durations=5"]
+    return [*options, *workshop.request.pytest_arguments]
+
+
+def tier_for(request: Request, suite: Suite, leg: Leg) -> str:
+    """Return what pytest is told to run: of everything, each integration test on one tier per leg, if both legs run."""
+    if suite is Suite.INTEGRATION and request.everything and interpreters.has_newest_leg():
+        # what differs between the legs is Ansible, not what it reaches
+        return "once" if leg is Leg.DEFAULT else Tier.EMBEDDED.value
+    return request.tier.value
 
 
 def faults_full(workshop: Workshop, leg: Leg) -> Outcome:

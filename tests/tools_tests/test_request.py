@@ -14,6 +14,14 @@ def test_a_bare_run_is_everything_on_both_legs() -> None:
     assert request.suites == tuple(suite for suite in Suite if suite not in on_request)
     assert request.legs == (Leg.DEFAULT, Leg.NEWEST)
     assert request.whole
+    assert request.everything
+
+
+@pytest.mark.parametrize(
+    "words", [["--leg", "default"], ["--suite", "integration", "--leg", "both"], ["--tier", "all"]]
+)
+def test_a_run_of_which_something_was_chosen_is_not_everything(words: list[str]) -> None:
+    assert not parse(words).everything
 
 
 def test_a_file_chooses_its_suite_and_the_default_leg() -> None:

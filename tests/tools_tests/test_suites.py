@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tools import coverage_table, suites
+from tools import coverage_table, interpreters, suites
+from tools.request import Leg, Suite, parse
+from tools.suites import tier_for
 
 
 def test_the_counts_of_a_junit_report_are_told(tmp_path: Path) -> None:
@@ -31,3 +33,22 @@ def test_a_kind_of_context_that_nothing_ran_is_below_its_threshold(monkeypatch: 
     monkeypatch.setattr(coverage_table, "measured", lambda _workshop: {})
     workshop: Any = None
     assert not coverage_table.run(workshop)
+
+
+@pytest.mark.parametrize(
+    ("words", "there", "tiers"),
+    [
+        ([], True, ("once", "embedded")),
+        ([], False, ("all", "all")),
+        (["--suite", "integration", "--leg", "both"], True, ("all", "all")),
+        (["--tier", "node"], True, ("node", "node")),
+    ],
+    ids=["everything", "no newest core", "chosen", "one tier"],
+)
+def test_every_integration_test_runs_somewhere(
+    words: list[str], there: bool, tiers: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreters, "has_newest_leg", lambda: there)
+    request = parse(words)
+    assert tuple(tier_for(request, Suite.INTEGRATION, leg) for leg in Leg) == tiers
+    assert tier_for(request, Suite.TESTBED, Leg.DEFAULT) == request.tier.value

@@ -10,7 +10,6 @@ on every ansible-core that the collection supports.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -24,18 +23,19 @@ from ansible.utils.path import unfrackpath
 
 from ._base import Context, ContextError
 from ._become import BecomePlugin
-from ._kubernetes import ExecCommand, KubernetesContext
+from ._kubectl import Kubectl, access
+from ._kubernetes import KubernetesContext
 from ._local import LocalContext
+from ._pods import PodFinder, read_by
 from ._ssh import SshCommand, SshContext
+from ._status import LOCAL, unknown_context
+from ._workload import NoPod, parse_target
 
 _Command = TypeVar("_Command")
 
-LOCAL = "local"
-"""The context name that means this machine, whatever the inventory says."""
-
 _LOCAL_PLUGINS = ("local", "ansible.builtin.local", "ansible.legacy.local")
 _SSH_PLUGINS = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
-_KUBECTL_PLUGINS = ("kubernetes.core.kubectl",)
+_KUBECTL_PLUGINS = ("manifold.core.kubectl", "kubernetes.core.kubectl")
 
 _NOT_FOR_PEERS = frozenset(
     ("retries", "remote_user", "port", "become", "become_user", "become_method", "become_flags", "become_exe")
@@ -87,9 +87,7 @@ class ContextResolver:
         hostvars = self._vars["hostvars"]
         known = list(hostvars)
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, LOCAL], n=1)
-            remedy = f"Did you mean '{near[0]}'?" if near else "Contexts are the hosts of the inventory, and 'local'."
-            raise ContextError(name, "looking it up", "the inventory has no such host", remedy)
+            raise unknown_context(name, "the inventory has no such host", known)
         return self._load(name, dict(hostvars.raw_get(name)), become, become_user)
 
     def _load(self, name: str, variables: dict[str, Any], become: bool | None, become_user: str | None) -> Context:
@@ -171,7 +169,7 @@ def _unsupported(name: str, kind: str) -> ContextError:
         name,
         "choosing a transport",
         f"streams do not support the connection plugin '{kind}'",
-        "Supported are ansible.builtin.local, ansible.builtin.ssh and kubernetes.core.kubectl.",
+        "Supported are ansible.builtin.local, ansible.builtin.ssh, manifold.core.kubectl and kubernetes.core.kubectl.",
     )
 
 
@@ -189,7 +187,7 @@ def _context_for(name: str, connection: Any, become: BecomePlugin | None, kind: 
     if kind in _SSH_PLUGINS:
         return SshContext(name, lambda: _translated(name, _ssh_command, connection), shell, become)
     if kind in _KUBECTL_PLUGINS:
-        return KubernetesContext(name, lambda: _translated(name, _exec_command, connection), shell, become)
+        return kubernetes_context(name, connection, become)
     raise _unsupported(name, kind)
 
 
@@ -251,11 +249,29 @@ def _close_once(fd: int) -> Any:
     return close
 
 
-def _exec_command(connection: Any) -> ExecCommand:
-    """Read the kubectl command line of a pod off the existing plugin."""
-    argv, _censored = connection._build_exec_cmd([])
-    return ExecCommand(
-        argv=tuple(str(argument).encode() for argument in argv),
-        env=connection._local_env(),
-        close=connection.delete_temporary_file,
-    )
+def kubernetes_context(name: str, connection: Any, become: BecomePlugin | None = None) -> KubernetesContext:
+    """Read the options of a kubectl plugin, ours or the existing one, whose options and names are the same.
+
+    Raises ContextError if they cannot be used.
+    """
+    option = connection.get_option
+    kubectl = Kubectl(name, access(name, option, connection.transport_cmd, os.environ))
+    selector = _selector_of(connection)
+    pods = _pods_of(name, connection, kubectl, selector)
+    names_pod = bool(option("kubectl_pod") or selector)
+    return KubernetesContext(name, kubectl, pods, connection._shell, become, names_pod)
+
+
+def _selector_of(connection: Any) -> str | None:
+    """Return the selector of a kubectl plugin; the existing one has none."""
+    return connection.get_option("kubectl_selector") if connection.has_option("kubectl_selector") else None
+
+
+def _pods_of(name: str, connection: Any, kubectl: Kubectl, selector: str | None) -> PodFinder:
+    """Return what finds the pod that the options of a kubectl plugin name; raise ContextError if they name none."""
+    option = connection.get_option
+    try:
+        target = parse_target(option("kubectl_pod"), selector, str(connection._play_context.remote_addr))
+    except NoPod as exc:
+        raise ContextError(name, "reading ansible_kubectl_pod", exc.cause, exc.remedy) from exc
+    return PodFinder(name, read_by(kubectl), target, option("kubectl_container") or None)

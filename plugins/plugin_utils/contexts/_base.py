@@ -101,6 +101,23 @@ class Context(abc.ABC):
         Raises ContextError if the context is out of reach, or not reached in that many seconds.
         """
 
+    @property
+    def unnamed_pod(self) -> str | None:
+        """What its pod would be called where nobody named one: there may be such a pod, or only a cluster."""
+        return None
+
+    @property
+    def server(self) -> str | None:
+        """Tells contexts apart that a server may turn away if too many log in at once; None where none does."""
+        return None
+
+    def open_once(self, seconds: float = 60.0) -> None:
+        """Make what a single launch of a command without secrets needs, instead of what many share.
+
+        Raises as ``open`` does.
+        """
+        self.open(seconds)
+
     @abc.abstractmethod
     def launch(self, command: str) -> Launch:
         """Return the process that runs ``command``, a line for a POSIX shell, in this context."""
@@ -123,6 +140,23 @@ class Context(abc.ABC):
             "Leave 'pod' and 'container' out, or name a context of kind kubernetes.",
         )
 
+    def for_kubectl(self) -> Context:
+        """Return this machine as the place of kubectl commands against the context's cluster.
+
+        Raises ContextError where there is no cluster.
+        """
+        raise ContextError(
+            self.name,
+            "running kubectl",
+            f"a context of kind {self.kind.value} has no cluster",
+            "Name a context of kind kubernetes, or write the whole line as 'command'.",
+        )
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """The words that stand before those of a step, where a context runs one program only."""
+        return ()
+
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
         """Explain a transport that ended with ``status`` before the command ran, from what it printed."""
         lines = [line.strip() for line in output.splitlines() if line.strip()]
@@ -131,6 +165,9 @@ class Context(abc.ABC):
     def command_stderr(self, text: str) -> str:
         """Return what the command printed on stderr, without the transport's own remarks."""
         return text
+
+    def suspect(self) -> None:  # noqa: B027 -- most kinds look for nothing
+        """Forget what was found out about the place: something failed there, and it may be another one by now."""
 
     def close(self) -> None:  # noqa: B027 -- most kinds hold nothing
         """Free what launches left on this machine; further launches are not allowed."""

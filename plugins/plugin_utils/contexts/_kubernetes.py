@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ._base import Context, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
+from ._kubectl import OUR_USER, Kubectl
+from ._pods import PodFinder
 
 _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -40,6 +42,11 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Check the credentials in the kubeconfig of this context.",
     ),
     (
+        rf'auth info "{OUR_USER}" does not exist',
+        "kubectl cannot read the token or password that it was given by a descriptor",
+        "Check whether 'kubectl' on this machine is a script that closes descriptors, as one with sudo does.",
+    ),
+    (
         r"context .* does not exist|no such file or directory|invalid configuration",
         "{line}",
         "Check ansible_kubectl_kubeconfig and ansible_kubectl_context.",
@@ -56,18 +63,14 @@ _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
-_EXIT_REMARK = re.compile(r"(?m)^command terminated with exit code \d+\n\Z")
+_ABOUT_THE_POD = (
+    r'pods "?[^"]*"? not found|is not valid for pod|container not found|unable to find container|is not running'
+    r"|ContainerCreating|does not have a host assigned|current phase is"
+)
+"""What kubectl says where asking for the pod itself may tell more."""
+
+_EXIT_REMARK = re.compile(r"command terminated with exit code \d+\n\Z")
 """What kubectl adds to stderr when a command fails."""
-
-
-@dataclass(frozen=True)
-class ExecCommand:
-    """The ``kubectl exec -i … --`` command line of a pod, as the existing plugin builds it."""
-
-    argv: tuple[bytes, ...]
-    env: Mapping[str, str] | None = None
-    close: Callable[[], None] = field(default=lambda: None)
-    """Removes what building it left on this machine (a kubeconfig given as a dict)."""
 
 
 class KubernetesContext(Context):
@@ -78,13 +81,16 @@ class KubernetesContext(Context):
     def __init__(
         self,
         name: str,
-        build: Callable[[], ExecCommand],
+        kubectl: Kubectl,
+        pods: PodFinder,
         shell: Any = None,
         become: BecomePlugin | None = None,
+        names_pod: bool = True,
     ) -> None:
         super().__init__(name)
-        self._build = build
-        self._command: ExecCommand | None = None
+        self._kubectl = kubectl
+        self._pods = pods
+        self._names_pod = names_pod
         self._shell = shell
         self._become = become
 
@@ -92,6 +98,14 @@ class KubernetesContext(Context):
     def outlives_connection(self) -> bool:
         """A container's process is not ended with ``kubectl exec``; one that nobody reads blocks for ever."""
         return True
+
+    @property
+    def unnamed_pod(self) -> str | None:
+        return None if self._names_pod else self._pods.target.name
+
+    def open(self, seconds: float = 60.0) -> None:
+        """Find the pod that is meant, unless it is known already."""
+        self._pods.find(seconds)
 
     def launch(self, command: str) -> Launch:
         dialog = None
@@ -102,14 +116,31 @@ class KubernetesContext(Context):
     def launch_argv(self, argv: Sequence[str]) -> Launch:
         return self._exec(argv)
 
+    def launch_kubectl(self, arguments: Sequence[str]) -> Launch:
+        """Return the process that runs kubectl here, against this context's cluster and namespace.
+
+        ``arguments`` begin with kubectl's command. No pod is needed. Raises ContextError if the kubeconfig is missing.
+        """
+        return self._kubectl.launch(arguments)
+
+    def in_pod(self, pod: str | None, container: str | None) -> KubernetesContext:
+        return KubernetesContext(self.name, self._kubectl, self._pods.of(pod, container), self._shell, self._become)
+
+    def for_kubectl(self) -> KubectlContext:
+        return KubectlContext(self.name, self._kubectl)
+
     def _exec(self, argv: Sequence[str]) -> Launch:
-        if self._command is None:
-            self._command = self._build()
-        words = tuple(word.encode(errors="surrogateescape") for word in argv)
-        return Launch(argv=(*self._command.argv, *words), env=self._command.env)
+        pod, container = self._pods.find()
+        return self._kubectl.launch(("exec", "-i", pod, *(("-c", container) if container else ()), "--", *argv))
+
+    def suspect(self) -> None:
+        self._pods.forget()
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
+        self.suspect()
         lines = [line.strip() for line in output.splitlines() if line.strip()]
+        if re.search(_ABOUT_THE_POD, output) and (reason := self._pods.why_not()):
+            return Diagnosis(reason.cause, reason.remedy)
         for pattern, cause, remedy in _DIAGNOSES:
             for line in reversed(lines):
                 if re.search(pattern, line):
@@ -120,6 +151,33 @@ class KubernetesContext(Context):
         return _EXIT_REMARK.sub("", text)
 
     def close(self) -> None:
-        if self._command is not None:
-            self._command.close()
-            self._command = None
+        self._kubectl.close()
+
+
+class KubectlContext(Context):
+    """This machine, where kubectl runs against the cluster and the namespace of a context."""
+
+    kind = ContextKind.KUBERNETES
+
+    def __init__(self, name: str, kubectl: Kubectl) -> None:
+        super().__init__(name)
+        self._kubectl = kubectl
+        kubectl.command()  # a missing kubeconfig is found here, not when the step is being made
+
+    @property
+    def counts_input(self) -> bool:
+        return False
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """kubectl, and what names cluster, namespace and user."""
+        argv, _env, _fds = self._kubectl.command()
+        return argv
+
+    def launch(self, command: str) -> Launch:
+        _argv, env, fds = self._kubectl.command()
+        line = command.encode(errors="surrogateescape")
+        return Launch(argv=(b"/bin/sh", b"-c", line), env=env, pass_fds=tuple(fds))
+
+    def close(self) -> None:
+        self._kubectl.close()

@@ -24,7 +24,7 @@ from typing import Any
 
 from ._base import Context, ContextError, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
-from ._ciphers import cipher_options
+from ._ciphers import cipher_options, light_exchange_options
 
 PERSIST_SECONDS = 60
 """How long a master waits for the next task, as Ansible's own masters do."""
@@ -112,6 +112,7 @@ class SshContext(Context):
         self._shell = shell
         self._become = become
         self._closers: list[Callable[[], None]] = []
+        self._light: list[str] = []
 
     def _build(self) -> SshCommand:
         command = self._build_command()
@@ -121,6 +122,26 @@ class SshContext(Context):
     def close(self) -> None:
         while self._closers:
             self._closers.pop()()
+
+    @property
+    def server(self) -> str:
+        """The destination and its port."""
+        command = self._build()
+        command.started()
+        words = [word.decode(errors="replace") for word in command.argv]
+        port = [word for word in words if word.lower().startswith("port=")]
+        return " ".join([command.destination, *port])
+
+    def open_once(self, seconds: float = 60.0) -> None:  # noqa: ARG002 -- nothing is connected here
+        """Choose what makes the login cheap; without a master, the launch makes a connection of its own.
+
+        That launch must carry nothing secret. A password, of the login or of ``become``, would be.
+        """
+        command = self._build()
+        command.started()
+        if self._become is None and not command.secret_digest:
+            ssh, *words = command.argv[command.options_at - 1 :]
+            self._light = light_exchange_options(ssh, words, command.destination.encode())
 
     def open(self, seconds: float = 60.0) -> None:
         """Start the master connection unless it is up; raise ContextError if the host cannot be reached in time."""
@@ -142,7 +163,7 @@ class SshContext(Context):
         if self._become is not None:
             command, dialog = wrap(self._become, self._shell, command)
         ssh = self._build()
-        options = ["-T", "-e", "none", "-o", "ControlMaster=no", "-o", "ControlPersist=no"]
+        options = [*self._light, "-T", "-e", "none", "-o", "ControlMaster=no", "-o", "ControlPersist=no"]
         argv = _with_options(ssh, [*options, "-o", f"ControlPath={control_path(ssh)}"])
         remote = command.encode(errors="surrogateescape")
         return Launch(

@@ -18,6 +18,7 @@ from ansible.parsing.vault import EncryptedString
 from ansible.plugins.loader import callback_loader
 from ansible.template import Templar
 
+from .._no_log import is_hidden
 from ._record import OperationOutcome
 from ._reduce import TaskRun
 from ._scrub import Scrubber, Silencer
@@ -53,8 +54,7 @@ def key_of(host: Any, task: Any) -> str:
 
 def hides(result: Any) -> bool:
     """Return whether a result is hidden by ``no_log``."""
-    data = result.result
-    return bool(result.task.no_log or data.get("_ansible_no_log") or "censored" in data)
+    return bool(result.task.no_log) or is_hidden(result.result)
 
 
 def task_run(result: Any, outcome: OperationOutcome, ignored: bool) -> TaskRun:

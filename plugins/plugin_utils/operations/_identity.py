@@ -10,6 +10,10 @@ import secrets
 
 
 def new_operation_id(now: datetime.datetime | None = None) -> str:
-    """Return an id such as ``2026-01-14-170234-1f8a0c3e``: when it started (local time), and eight random digits."""
+    """Return an id such as ``2026-01-14-170234-1f8a0c3e``.
+
+    It says when the operation started (local time); of the eight digits the first three are the milliseconds, so that
+    ids of one second sort by time, and five are random.
+    """
     moment = now or datetime.datetime.now()
-    return f"{moment:%Y-%m-%d-%H%M%S}-{secrets.token_hex(4)}"
+    return f"{moment:%Y-%m-%d-%H%M%S}-{moment.microsecond // 1000:03x}{secrets.token_hex(3)[:5]}"

@@ -46,7 +46,7 @@ class Scrubber:
 class Silencer(Scrubber):
     """Keeps texts out altogether, for when the secrets are not known."""
 
-    def text(self, text: str) -> str:  # noqa: ARG002
+    def text(self, text: str) -> str:  # noqa: ARG002 -- nothing of it is shown
         """Return a notice in place of the text."""
         return WITHHELD
 

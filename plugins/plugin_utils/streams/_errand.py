@@ -37,6 +37,9 @@ class ErrandResult:
     """Exit status of the script; None if it is not known to have finished."""
     stdout: str = ""
     stderr: str = ""
+    """What it printed there, or why it could not run."""
+    remedy: str | None = None
+    """What to do about one that could not run."""
 
     @property
     def done(self) -> bool:
@@ -57,7 +60,7 @@ def run_errands(errands: Sequence[Errand], seconds: float) -> list[ErrandResult]
             except StageRefused as exc:
                 for errand in running:
                     if errand.stage is exc.stage:
-                        errand.fail(exc.cause)
+                        errand.fail(exc.cause, exc.remedy)
             except DeadlineReached:
                 for errand in running:
                     errand.fail(f"it took longer than {seconds:g} seconds")
@@ -86,7 +89,7 @@ class _Running:
         try:
             self.stage.start()
         except ContextError as exc:
-            self.fail(exc.cause)
+            self.fail(exc.cause, exc.remedy)
 
     def advance(self) -> bool:
         """Let the script run once it is ready; return whether there is nothing left to wait for."""
@@ -107,9 +110,9 @@ class _Running:
             return ErrandResult(None, stdout, self.stage.stderr or "the connection was lost")
         return ErrandResult(mark.rc, stdout, self.stage.stderr)
 
-    def fail(self, cause: str) -> None:
+    def fail(self, cause: str, remedy: str | None = None) -> None:
         if self._result is None:
-            self._result = ErrandResult(None, "", cause)
+            self._result = ErrandResult(None, "", cause, remedy)
 
     def result(self) -> ErrandResult:
         return self._result or ErrandResult(None, "", "it was not run")

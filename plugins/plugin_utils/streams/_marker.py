@@ -38,6 +38,11 @@ def new_nonce() -> str:
     return secrets.token_hex(NONCE_LENGTH // 2)
 
 
+def mark_head(nonce: str) -> bytes:
+    """Return what the mark of a stage begins with."""
+    return f"{_HEAD}{nonce} ".encode()
+
+
 def held_back(tail: bytes) -> int:
     """Return how many of the last bytes seen may be the beginning of a mark, or a whole one."""
     start = tail.rfind(_HEAD[:1].encode(), max(0, len(tail) - MARK_LENGTH))

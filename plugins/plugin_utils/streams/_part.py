@@ -177,8 +177,9 @@ def _script(
 
 
 def _command_script(step: Step, nonce: str, context: Context, has_input: bool) -> str:
-    command = _shell.argv_command(step.argv) if step.argv else _shell.shell_command(step.command or "")
-    program = step.program
+    argv = (*context.program, *step.kubectl) if step.kubectl else step.argv
+    command = _shell.argv_command(argv) if argv else _shell.shell_command(step.command or "")
+    program = argv[0] if argv else step.program
     surroundings = _shell.Surroundings(step.chdir, step.environment, (program,) if program else ())
     if has_input:
         return _shell.consumer_script(nonce, command, surroundings, context.counts_input)

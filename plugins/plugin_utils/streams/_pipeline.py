@@ -110,6 +110,8 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
             too_late = deadline is not None and time.monotonic() + delay >= deadline
             if failure is None or attempts > options.retries or too_late:
                 break
+            for context in contexts:
+                context.suspect()
             time.sleep(delay)
     except StepFailed as exc:
         failure = exc
@@ -142,18 +144,28 @@ def _exists(path: str, step: Step, context: Context, seconds: float) -> bool:
 
 def _resolve(steps: Sequence[Step], resolve: Resolve) -> list[Context]:
     """Return the context of each step; steps that ask for the same one share it."""
-    known: dict[tuple[str | None, bool | None, str | None], Context] = {}
+    known: dict[tuple[object, ...], Context] = {}
     contexts = []
     for step in steps:
-        key = (step.context, step.become, step.become_user)
+        key = (step.context, step.become, step.become_user, step.pod, step.container, step.kubectl is not None)
         try:
             if key not in known:
-                known[key] = resolve(*key)
+                known[key] = _place(step, resolve)
         except ContextError as exc:
+            for context in known.values():
+                context.close()
             name = step.context or "the task's host"
             raise StepFailed(step, name, f"{exc.operation}: {exc.cause}", exc.remedy) from exc
         contexts.append(known[key])
     return contexts
+
+
+def _place(step: Step, resolve: Resolve) -> Context:
+    """Return where a step runs; raise ContextError."""
+    if step.kubectl is not None:
+        return resolve(step.context, False, None).for_kubectl()
+    context = resolve(step.context, step.become, step.become_user)
+    return context.in_pod(step.pod, step.container) if step.pod or step.container else context
 
 
 class _Run:

@@ -24,6 +24,9 @@ from ._marker import PRINTF_FORMAT, UNCOUNTED
 KEEPER = "manifold keeper"
 """The label of a stage that only watches over others."""
 
+NO_HASH_TOOL = "neither sha256sum nor openssl was found"
+"""How a sink refuses where there is nothing to compute its checksum with."""
+
 _LABEL_LENGTH = 60
 
 NOT_READ = 97
@@ -212,6 +215,28 @@ exit $r
 
 # openssl uses the processor's SHA instructions, where coreutils as Debian builds it does not.
 _HASH_OF = "{{ h=$(openssl dgst -sha256 -r <{file} 2>/dev/null) || h=$(sha256sum <{file}); }}"
+# What tee passes on and what is hashed are the same bytes; "read" and "passed" say that neither end was short. A stream
+# cannot be hashed twice: unlike above, sha256sum is taken first, because openssl may refuse.
+_HASHED = r"""exec 8>&1
+s='wc -c'
+command -v openssl >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
+command -v sha256sum >/dev/null 2>&1 && s=sha256sum
+x=$(exec 5>&1
+{{ {{ cat {src} && echo read >&5; }} | {{ tee /proc/self/fd/6 >&8 && echo passed >&5; }}; }} 6>&1 | $s >&5)
+a= h=
+IFS='
+'
+for l in $x; do
+  case "$l" in
+    read|passed) a=$a$l ;;
+    *) h=$l ;;
+  esac
+done
+IFS=' '
+set -- $h
+case "$a" in readpassed|passedread) ;; *) exit 1 ;; esac
+[ -n "$1" ] && printf '%-64s' "$1"
+"""
 _HASH_CHECK = "command -v sha256sum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 || refuse {message}\n"
 _NO_HASH = "h=-"
 
@@ -308,15 +333,20 @@ def errand_script(nonce: str, body: str) -> str:
     return _head(nonce) + _READY + _ERRAND.format(body=body, uncounted=UNCOUNTED)
 
 
-def file_script(nonce: str, src: str) -> str:
-    """Return the script of a stage that prints a file."""
+def file_script(nonce: str, src: str, hashed: bool = False) -> str:
+    """Return the script of a stage that prints a file.
+
+    ``hashed`` adds a text of 64 bytes behind the file: the SHA-256 of what was printed, or where there is no tool for
+    that its number of bytes, with blanks behind it.
+    """
     checks = _FILE_CHECKS.format(
         src=path_word(src),
         is_directory=quote(f"the source {src} is a directory; archive it with tar in a 'command' instead"),
         missing=quote(f"the source {src} does not exist"),
         unreadable=quote(f"the source {src} is not readable for this user"),
     )
-    run = f"export MANIFOLD_STAGE={nonce}; exec cat {path_word(src)}"
+    printing = _HASHED.format(src=path_word(src)) if hashed else f"exec cat {path_word(src)}"
+    run = f"export MANIFOLD_STAGE={nonce}; {printing}"
     return _head(nonce) + checks + _READY + _source_body(nonce, run)
 
 
@@ -395,7 +425,7 @@ def sink_script(nonce: str, sink: Sink, how: SinkScript) -> str:
         not_writable=quote(f"the directory {parent} is not writable for this user"),
     )
     if how.checksum:
-        checks += _HASH_CHECK.format(message=quote("neither sha256sum nor openssl was found; set checksum to none"))
+        checks += _HASH_CHECK.format(message=quote(f"{NO_HASH_TOOL}; set checksum to none"))
     if how.space:
         checks += _SINK_SPACE
     if how.state:

@@ -5,17 +5,25 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, BinaryIO
 
-CONTEXT_PARAMETERS = ("context", "become", "become_user")
+from .._nearest import nearest
+
+CONTEXT_PARAMETERS = ("context", "pod", "container", "become", "become_user")
 _COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
 _SINK_ONLY = ("mode", "owner", "group", "create_parents")
-_KEYS = ("name", "input", "buffer", *CONTEXT_PARAMETERS, "command", "argv", "src", "dest", *_COMMAND_ONLY, *_SINK_ONLY)
+_WHAT = ("command", "argv", "kubectl", "src", "dest")
+_KEYS = ("name", "input", "buffer", *CONTEXT_PARAMETERS, *_WHAT, *_COMMAND_ONLY, *_SINK_ONLY)
+_NOT_WITH_KUBECTL = ("pod", "container", "become", "become_user")
+_SAID_BY_CONTEXT = tuple(
+    f"--{option}" for option in ["kubeconfig", "context", "cluster", "server", "user", "username", "password", "token"]
+)
+"""Options of kubectl that would take a step elsewhere, or put a secret into an argument list."""
 _MODE = re.compile(r"[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*")
 _LONGEST = 120_000  # Linux takes 128 KiB (MAX_ARG_STRLEN), and quoting adds to it
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
@@ -37,6 +45,7 @@ class StepKind(Enum):
 _KIND_OF = {
     "command": StepKind.COMMAND,
     "argv": StepKind.COMMAND,
+    "kubectl": StepKind.COMMAND,
     "src": StepKind.SOURCE,
     "dest": StepKind.SINK,
 }
@@ -58,6 +67,11 @@ class Step:
     argv: tuple[str, ...] | None = None
     command: str | None = None
     """A line for ``sh -c``."""
+    kubectl: tuple[str, ...] | None = None
+    """The words behind ``kubectl``, which runs on the controller."""
+    pod: str | None = None
+    """The pod instead of the context's own, by its name or by a workload's."""
+    container: str | None = None
     src: str | None = None
     dest: str | None = None
     input: str | None = None
@@ -101,14 +115,14 @@ def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     names it.
     """
     if not raw:
-        raise SpecError("steps is empty; name at least one step, with 'command', 'argv', 'src' or 'dest'")
+        raise SpecError(f"steps is empty; name at least one step, with one of {_listed(_WHAT)}")
     steps: list[Step] = []
     for number, values in enumerate(raw, start=1):
         step = _parse_step(number, values)
         if any(step.name == other.name for other in steps):
             raise SpecError(f"step '{step.name}': the name is used twice; give each step a name of its own")
         for other in steps:
-            if step.dest is not None and (step.context, step.dest) == (other.context, other.dest):
+            if step.dest is not None and _file(step) == _file(other):
                 raise SpecError(f"step '{step.name}': it writes to the same file as step '{other.name}'")
         steps.append(_with_input(step, steps))
     return tuple(steps)
@@ -161,7 +175,7 @@ def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
     given = [key for key in _KIND_OF if key in values]
     if len(given) != 1:
         what = " and ".join(f"'{key}'" for key in given) or "none of them"
-        raise SpecError(f"step '{name}': exactly one of 'command', 'argv', 'src' and 'dest' is needed, it has {what}")
+        raise SpecError(f"step '{name}': exactly one of {_listed(_WHAT)} is needed, it has {what}")
     kind = _KIND_OF[given[0]]
     misplaced = {
         StepKind.COMMAND: _SINK_ONLY,
@@ -177,6 +191,9 @@ def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
         context=_text(name, values, "context"),
         argv=_argv(name, values),
         command=_text(name, values, "command"),
+        kubectl=_kubectl(name, values),
+        pod=_text(name, values, "pod"),
+        container=_text(name, values, "container"),
         src=_text(name, values, "src"),
         dest=_text(name, values, "dest"),
         input=_text(name, values, "input"),
@@ -193,6 +210,16 @@ def _parse_step(number: int, raw: Mapping[str, Any]) -> Step:
         become_user=_text(name, values, "become_user"),
         ok_codes=_ok_codes(name, values),
     )
+
+
+def _file(step: Step) -> tuple[str | None, ...]:
+    """Return what tells one destination from another."""
+    return step.context, step.pod, step.container, step.dest
+
+
+def _listed(keys: Sequence[str]) -> str:
+    quoted = [f"'{key}'" for key in keys]
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
 def _size(name: str, values: Mapping[str, Any], key: str) -> int | None:
@@ -239,8 +266,8 @@ def _mode(name: str, values: Mapping[str, Any]) -> str | None:
 def _check_keys(name: str, values: Mapping[str, Any]) -> None:
     for key in values:
         if key not in _KEYS:
-            near = difflib.get_close_matches(str(key), _KEYS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"a step may have: {', '.join(_KEYS)}"
+            near = nearest(key, _KEYS)
+            hint = f"did you mean '{near}'?" if near else f"a step may have: {', '.join(_KEYS)}"
             raise SpecError(f"step '{name}': unknown key '{key}'; {hint}")
 
 
@@ -283,6 +310,29 @@ def _argv(name: str, values: Mapping[str, Any]) -> tuple[str, ...] | None:
     if not words or not words[0]:
         raise SpecError(f"step '{name}': 'argv' is empty; its first word is the program to run")
     return words
+
+
+def _kubectl(name: str, values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the words of a kubectl command line, given as a line or as a list."""
+    line = values.get("kubectl")
+    if line is None:
+        return None
+    try:
+        words = shlex.split(line) if isinstance(line, str) else [str(word) for word in line]
+    except (TypeError, ValueError) as exc:
+        raise SpecError(f"step '{name}': 'kubectl' cannot be read as a command line: {exc}") from exc
+    if not words:
+        raise SpecError(f"step '{name}': 'kubectl' is empty; write a command line such as 'get pods -o name'")
+    if words[0] == "kubectl":
+        raise SpecError(f"step '{name}': leave the first word out; 'kubectl' stands for it already")
+    for key in _NOT_WITH_KUBECTL:
+        if values.get(key):
+            raise SpecError(f"step '{name}': '{key}' does not go with 'kubectl', which runs on the controller as you")
+    for word in words[: words.index("--") if "--" in words else None]:
+        if word.partition("=")[0] in _SAID_BY_CONTEXT:
+            option = word.partition("=")[0]
+            raise SpecError(f"step '{name}': '{option}' does not go with 'kubectl'; the context says cluster and user")
+    return tuple(_passable(name, "kubectl", word) for word in words)
 
 
 def _environment(name: str, values: Mapping[str, Any]) -> dict[str, str]:

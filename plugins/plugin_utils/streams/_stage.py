@@ -64,9 +64,17 @@ class Stage:
     """
 
     def __init__(
-        self, name: str, context: Context, script: str, nonce: str, loop: Loop, label: str | None = None
+        self,
+        name: str,
+        context: Context,
+        script: str,
+        nonce: str,
+        loop: Loop,
+        label: str | None = None,
+        stderr_limit: int = STDERR_LIMIT,
     ) -> None:
         self.name = name
+        self._stderr_limit = stderr_limit
         self._label = label or f"manifold step {name}"
         self.context = context
         self.nonce = nonce
@@ -88,8 +96,9 @@ class Stage:
         self._script = script
         self._loop = loop
         self._outbox = b""
+        self._gives = False
         self._preface = b""
-        self._stderr = b""
+        self._stderr = bytearray()
         self._stderr_fd: int | None = None
         self._stdout_fd: int | None = None
         self._pid_fd: int | None = None
@@ -158,6 +167,11 @@ class Stage:
         self._outbox += data
         self._flush()
 
+    def give(self, data: bytes) -> None:
+        """Give the command its whole input; the end of it is told when the last byte has gone."""
+        self._gives = True
+        self._send(data)
+
     def _flush(self) -> int:
         if self.stdin is None:
             return 0
@@ -170,6 +184,8 @@ class Stage:
         except BrokenPipeError:
             self._outbox = b""  # the process ended; its exit tells why
         self._loop.unwatch(self.stdin)
+        if self._gives:
+            self.end_input()
         return 0
 
     # -- what it says on stderr ----------------------------------------------------------------------------------
@@ -187,7 +203,8 @@ class Stage:
             self._preface += data
             self._negotiate()
         else:
-            self._stderr = (self._stderr + data)[-STDERR_LIMIT:]
+            self._stderr += data
+            del self._stderr[: -self._stderr_limit]
         return 0
 
     def _negotiate(self) -> None:
@@ -204,7 +221,7 @@ class Stage:
         for note in re.finditer(rf"{self.nonce} note (\S+) ([^\n]*)\n".encode(), self._preface):
             self.notes.setdefault(note[1].decode(), []).append(note[2].decode(errors="replace"))
         self.group = int(match[2])
-        self._stderr = self._preface[match.end() :]
+        self._stderr = bytearray(self._preface[match.end() :])
         self._preface = self._preface[: match.start()]
         self.phase = Phase.READY
         self.ready_after = time.monotonic() - self._started
@@ -340,8 +357,15 @@ class Stage:
     @property
     def stderr(self) -> str:
         """The last of what the command printed on stderr (before it ran: what its transport said)."""
+        return self.stderr_bytes.decode(errors="replace")
+
+    @property
+    def stderr_bytes(self) -> bytes:
+        """The same as it was printed."""
         data = self._preface if self.phase is Phase.STARTING else self._stderr
-        return self.context.command_stderr(data.decode(errors="replace"))
+        # the transport's own remarks are text; what is none passes through untouched
+        text = self.context.command_stderr(data.decode(errors="surrogateescape"))
+        return text.encode(errors="surrogateescape")
 
     def end_input(self) -> None:
         """Close the standard input: to the command that is the end of its data."""

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._nearest import did_you_mean
 from ._errors import SpecError
 
 LOCAL = "local"
@@ -80,9 +80,8 @@ def _split_pod(rest: str) -> tuple[str | None, str | None, str]:
 def _from_mapping(value: Mapping[str, Any], option: str, known: Collection[str]) -> Endpoint:
     for key in value:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(KEYS)}"
-            raise SpecError(f"{option}: unknown key '{key}'; {hint}")
+            hint = did_you_mean(key, KEYS) or f"There are: {', '.join(KEYS)}."
+            raise SpecError(f"{option}: unknown key '{key}'. {hint}")
     texts = {key: str(value[key]) for key in KEYS if key != "become" and value.get(key) not in (None, "")}
     for key in ("context", "path"):
         if key not in texts:
@@ -97,9 +96,8 @@ def _from_mapping(value: Mapping[str, Any], option: str, known: Collection[str])
 def _check_context(name: str, option: str, known: Collection[str]) -> None:
     if name == LOCAL or name in known:
         return
-    near = difflib.get_close_matches(name, [*known, LOCAL], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "contexts are the hosts of the inventory, and 'local'"
-    raise SpecError(f"{option}: there is no context '{name}'; {hint}")
+    hint = did_you_mean(name, [*known, LOCAL]) or "Contexts are the hosts of the inventory, and 'local'."
+    raise SpecError(f"{option}: there is no context '{name}'. {hint}")
 
 
 def _checked(endpoint: Endpoint, option: str) -> Endpoint:

@@ -46,9 +46,13 @@ class Api:
     def __init__(self, objects: Objects, subresources: dict[str, Subresource]) -> None:
         self._objects = objects
         self._subresources = subresources
+        self.authorizations: frozenset[str] | None = None
+        """The Authorization headers that let a request in; None lets every one in."""
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request; raise ApiError for what is refused."""
+        if self.authorizations is not None and exchange.headers.get("Authorization") not in self.authorizations:
+            raise ApiError(401, "Unauthorized", "Unauthorized")
         parts = [part for part in exchange.path.split("/") if part]
         document = self._document(parts)
         if document is not None:

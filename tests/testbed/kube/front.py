@@ -4,9 +4,9 @@
 """The API front: one HTTP server, the objects behind it, and what keeps them in step with a pod backend.
 
 It proves nothing about admission, RBAC or scheduling of a real cluster. Not there: authentication (every token is
-accepted), TLS, Jobs, server-side apply, server-printed tables, OpenAPI (kubectl needs ``--validate=false``), CRD
-schemas and defaults, paging, ``attach``, ephemeral containers, and protobuf bodies, which the typed commands
-(``kubectl create namespace`` and the like) send: give kubectl a manifest instead.
+accepted unless one header is asked for), TLS (but see tls.py), Jobs, server-side apply, server-printed tables, OpenAPI
+(kubectl needs ``--validate=false``), CRD schemas and defaults, paging, ``attach``, ephemeral containers, and protobuf
+bodies, which the typed commands (``kubectl create namespace`` and the like) send: give kubectl a manifest instead.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Front:
             "log": self._streams.log,
             "portforward": self._streams.port_forward,
         }
-        self._server = HttpServer(Api(self.objects, subresources))
+        self._api = Api(self.objects, subresources)
+        self._server = HttpServer(self._api)
         self._closed = False
 
     def _create_cluster(self) -> None:
@@ -66,6 +67,20 @@ class Front:
     def url(self) -> str:
         """The URL of the API."""
         return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def authorizations(self) -> frozenset[str] | None:
+        """The Authorization headers that let a request in; None for no check."""
+        return self._api.authorizations
+
+    @authorizations.setter
+    def authorizations(self, headers: frozenset[str] | None) -> None:
+        self._api.authorizations = headers
+
+    @property
+    def port(self) -> int:
+        """The port on 127.0.0.1."""
+        return self._server.port
 
     def kubeconfig(
         self, context: str = "testbed", namespace: str = "default", token: str | None = None

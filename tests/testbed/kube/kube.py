@@ -60,6 +60,15 @@ class Kube:
         return self.front.faults
 
     @property
+    def authorizations(self) -> frozenset[str] | None:
+        """The Authorization headers that let a request in; None, as at first, lets every one in."""
+        return self.front.authorizations
+
+    @authorizations.setter
+    def authorizations(self, headers: frozenset[str] | None) -> None:
+        self.front.authorizations = headers
+
+    @property
     def websockets(self) -> bool:
         """Whether WebSocket upgrades are accepted; may be set at any time."""
         return self.front.websockets

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the pods that the API holds: starts them on a backend, reports their state, ends them.
 
-What a kubelet does beyond that is not there: no probes (a running container is ready) and no restarts (a
+What a kubelet does beyond that is not there: no probes (a running container is ready, and its pod is unless it has
+readiness gates) and no restarts (a
 container that ends stays ended, whatever its ``restartPolicy``).
 """
 
@@ -148,10 +149,12 @@ def _conditions(ready: bool, phase: Phase) -> list[Obj]:
 
 def _status(pod: Obj, state: PodState) -> Obj:
     images = {container["name"]: container.get("image", "") for container in pod["spec"]["containers"]}
-    ready = state.phase is Phase.RUNNING and all(container.running for container in state.containers)
+    gates = _gates(pod)
+    running = state.phase is Phase.RUNNING and all(container.running for container in state.containers)
+    ready = running and all(gate["status"] == "True" for gate in gates)
     status: Obj = {
         "phase": state.phase.value,
-        "conditions": _conditions(ready, state.phase),
+        "conditions": [*_conditions(ready, state.phase), *gates],
         "containerStatuses": [_container_status(container, images) for container in state.containers],
         "hostIP": "127.0.0.1",
         "podIP": state.ip,
@@ -160,6 +163,13 @@ def _status(pod: Obj, state: PodState) -> Obj:
     if state.message:
         status["message"] = state.message
     return status
+
+
+def _gates(pod: Obj) -> list[Obj]:
+    """Return the conditions that the pod's readiness gates ask for, as whoever looks after them has set them."""
+    known = {condition["type"]: condition for condition in pod.get("status", {}).get("conditions", ())}
+    wanted = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()]
+    return [known.get(kind) or {"type": kind, "status": "False"} for kind in wanted]
 
 
 def _container_status(container: ContainerState, images: dict[str, str]) -> Obj:

@@ -25,6 +25,7 @@ from testbed.kube.store import Obj
 
 _WAIT_SECONDS = 1.0
 _TEMPLATE_HASH = "pod-template-hash"
+_REVISION = "deployment.kubernetes.io/revision"
 _REVISION_HASH = "controller-revision-hash"
 
 _LOG = logging.getLogger(__name__)
@@ -133,7 +134,8 @@ class Workloads:
         owned = self._owned("ReplicaSet", deployment)
         current = next((rs for rs in owned if rs["metadata"]["name"] == name), None)
         if current is None:
-            self._create_replica_set(deployment, name, digest)
+            newest = max((int(rs["metadata"].get("annotations", {}).get(_REVISION, 0)) for rs in owned), default=0)
+            self._create_replica_set(deployment, name, digest, newest + 1)
         for replica_set in owned:
             self._set_replicas(replica_set, spec["replicas"] if replica_set is current else 0)
         counts = (current or {}).get("status", {})
@@ -151,14 +153,19 @@ class Workloads:
         }
         self._write_status(deployment, status)
 
-    def _create_replica_set(self, deployment: Obj, name: str, digest: str) -> None:
+    def _create_replica_set(self, deployment: Obj, name: str, digest: str, revision: int) -> None:
         spec = copy.deepcopy(deployment["spec"])
         template = spec["template"]
         labels = {**(template["metadata"].get("labels") or {}), _TEMPLATE_HASH: digest}
         template["metadata"]["labels"] = labels
         selector = {"matchLabels": {**(spec["selector"].get("matchLabels") or {}), _TEMPLATE_HASH: digest}}
         replica_set = {
-            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner_reference(deployment)]},
+            "metadata": {
+                "name": name,
+                "labels": labels,
+                "annotations": {_REVISION: str(revision)},
+                "ownerReferences": [owner_reference(deployment)],
+            },
             "spec": {"replicas": spec["replicas"], "selector": selector, "template": template},
         }
         self._objects.create(self._kind("ReplicaSet"), deployment["metadata"]["namespace"], replica_set)

@@ -230,8 +230,9 @@ class Sshd:
             "AcceptEnv LANG LC_*",
             f"SetEnv {settings}",
             f"Subsystem sftp internal-sftp -d {self.data}",
-            "MaxStartups 100",
         ]
+        if not any(line.startswith("MaxStartups ") for line in self.options.extra):
+            lines.append("MaxStartups 100")  # of this keyword sshd takes the last value
         if self.options.max_sessions is not None:
             lines.append(f"MaxSessions {self.options.max_sessions}")
         return "\n".join(lines) + "\n"

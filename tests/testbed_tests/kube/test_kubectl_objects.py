@@ -107,6 +107,45 @@ def test_a_deployment_replaces_a_deleted_pod_and_follows_its_template(kubectl: K
     assert names(kubectl, "replicaset", "-l", "app=web") == []
 
 
+def test_replica_sets_count_the_revisions_of_their_deployment(kubectl: Kubectl) -> None:
+    apply(kubectl, workload("Deployment", "web"))
+    kubectl("rollout", "status", "deployment/web", WAIT)
+    kubectl("set", "env", "deployment/web", "COLOUR=blue")
+    kubectl("rollout", "status", "deployment/web", WAIT)
+    listed = json.loads(kubectl("get", "replicasets,pods", "-l", "app=web", "-o", "json"))["items"]
+    sets = {obj["metadata"]["uid"]: obj for obj in listed if obj["kind"] == "ReplicaSet"}
+    revisions = {uid: obj["metadata"]["annotations"]["deployment.kubernetes.io/revision"] for uid, obj in sets.items()}
+    assert sorted(revisions.values()) == ["1", "2"]
+    owners = [
+        obj["metadata"]["ownerReferences"][0]["uid"]
+        for obj in listed
+        if obj["kind"] == "Pod" and "deletionTimestamp" not in obj["metadata"]
+    ]
+    assert [revisions[uid] for uid in owners] == ["2"]
+    kubectl("delete", "deployment", "web")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=web", WAIT)
+
+
+def test_a_service_holds_its_selector(kubectl: Kubectl) -> None:
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+    apply(kubectl, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": spec})
+    assert json.loads(kubectl("get", "service", "front", "-o", "json"))["spec"]["selector"] == {"app": "web"}
+    kubectl("delete", "service", "front")
+
+
+def test_a_pod_with_a_readiness_gate_is_ready_once_somebody_says_so(kubectl: Kubectl) -> None:
+    gated = pod("gated")
+    gated["spec"]["readinessGates"] = [{"conditionType": "example.org/open"}]
+    apply(kubectl, gated)
+    kubectl("wait", "--for=condition=ContainersReady=False", "pod/gated", WAIT)
+    kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/gated", WAIT)
+    assert kubectl.run("wait", "--for=condition=Ready", "pod/gated", "--timeout=0s").returncode == 1
+    told = {"status": {"conditions": [{"type": "example.org/open", "status": "True"}]}}
+    kubectl("patch", "pod", "gated", "--subresource=status", "-p", json.dumps(told))
+    kubectl("wait", "--for=condition=Ready", "pod/gated", WAIT)
+    kubectl("delete", "pod", "gated")
+
+
 def test_a_stateful_set_numbers_its_pods_and_scales(kubectl: Kubectl) -> None:
     apply(kubectl, workload("StatefulSet", "db", replicas=2, serviceName="db"))
     kubectl("rollout", "status", "statefulset/db", WAIT)

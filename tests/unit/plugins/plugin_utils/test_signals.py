@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import ansible_collections.manifold.core.plugins.plugin_utils._signals as signals
 import pytest
@@ -71,3 +72,19 @@ def test_a_signal_reaches_whoever_handled_it_before() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert received == [signal.SIGTERM]
+
+
+def test_outside_the_main_thread_there_are_no_signals_to_raise() -> None:
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with signals.raising():
+                pass
+        except BaseException as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert errors == []

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts import _ciphers
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ciphers import cipher_options
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ciphers import (
+    cipher_options,
+    light_exchange_options,
+)
 
 DEFAULT = "chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 AES_FIRST = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr"
 
 # What ``ssh -G`` says: of the file for the user's configuration, or the default with ``-F none``.
 _SSH = f"""#!/bin/sh
-case "$*" in *"-F none"*) echo "ciphers {DEFAULT}" ;; *) cat "$0.says" ;; esac
+case "$*" in *"-F none"*) echo "ciphers {DEFAULT}"; cat "$0.usual" ;; *) cat "$0.says" ;; esac
 exit $(cat "$0.status")
 """
 
@@ -25,6 +28,16 @@ class _Ssh:
         self._path.write_text(_SSH)
         self._path.chmod(0o755)
         self.tells(f"user me\nciphers {DEFAULT}\nport 22\n")
+
+        self._path.with_name("ssh.usual").write_text("")
+
+    def prefers(self, exchanges: str) -> None:
+        """Say which key exchanges this ssh prefers."""
+        self._path.with_name("ssh.usual").write_text(f"kexalgorithms {exchanges}\n")
+
+    def light_options(self) -> list[str]:
+        """Return the options for a connection without secrets by this ssh."""
+        return light_exchange_options(str(self._path).encode(), [b"-o", b"User=me"], b"db.example")
 
     def tells(self, configuration: str, status: int = 0) -> None:
         """Say what the user's configuration comes to."""
@@ -65,3 +78,30 @@ def test_an_ssh_that_does_not_tell_keeps_its_order(ssh: _Ssh, says: str, status:
 
 def test_an_ssh_that_is_not_there_is_not_asked_twice() -> None:
     assert cipher_options(b"/nonexistent/ssh", [], b"db.example") == []
+
+
+SNTRUP = "sntrup761x25519-sha512@openssh.com"
+
+
+@pytest.mark.parametrize(
+    ("usual", "says", "expected"),
+    [
+        (f"{SNTRUP},curve25519-sha256", "", f"curve25519-sha256,{SNTRUP}"),
+        (f"{SNTRUP},mlkem768x25519-sha256,curve", "", f"mlkem768x25519-sha256,curve,{SNTRUP}"),
+        ("mlkem768x25519-sha256,curve25519-sha256", "", None),
+        (f"{SNTRUP},curve25519-sha256", f"kexalgorithms {SNTRUP}\n", None),
+        (f"{SNTRUP},curve25519-sha256", "gssapidelegatecredentials yes\n", None),
+    ],
+    ids=["costly-first", "a-fast-one-as-strong", "none-costly", "chosen-by-the-user", "credentials-handed-on"],
+)
+def test_the_costly_key_exchange_comes_last_where_nothing_is_secret(
+    usual: str, says: str, expected: str | None, ssh: _Ssh
+) -> None:
+    ssh.prefers(usual)
+    ssh.tells(f"kexalgorithms {usual}\n{says}")
+    assert ssh.light_options() == (["-o", f"KexAlgorithms={expected}"] if expected else [])
+
+
+def test_an_ssh_that_does_not_tell_keeps_its_key_exchange(ssh: _Ssh) -> None:
+    ssh.tells("", 255)
+    assert ssh.light_options() == []

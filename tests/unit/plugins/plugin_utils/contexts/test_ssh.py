@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts import _ciphers
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts import _ciphers, _ssh
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextError, ContextKind
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext, control_path
 
@@ -139,6 +139,36 @@ def test_a_stream_never_becomes_the_master_of_others(tmp_path: Path) -> None:
 def test_a_command_may_run_as_another_user(tmp_path: Path) -> None:
     launch = _context(_command(tmp_path), become=FakeBecome("secret")).launch("cat")
     assert launch.dialog is not None and launch.dialog.user == "somebody"
+
+
+def test_a_server_is_its_destination_and_port(tmp_path: Path) -> None:
+    started = []
+
+    def server(*options: bytes, destination: str = "db.example") -> str:
+        command = _command(
+            tmp_path, destination=destination, argv=(b"ssh", *options), started=lambda: started.append(1)
+        )
+        return SshContext("db", lambda: command).server
+
+    assert server(b"-o", b"Port=22", b"-o", b"User=me") == server(b"-o", b"Port=22", b"-o", b"User=you")
+    assert server(b"-o", b"Port=22") != server(b"-o", b"Port=2222")
+    assert server() != server(destination="other.example")
+    assert len(started) == 6, "what was made to start ssh with is closed again"
+
+
+@pytest.mark.parametrize(
+    ("secret", "become", "expected"),
+    [("", None, 1), ("a password's digest", None, 0), ("", FakeBecome("pw"), 0)],
+    ids=["nothing-secret", "password-of-the-login", "password-of-become"],
+)
+def test_a_single_launch_needs_no_master_and_spares_the_login_only_without_secrets(
+    secret: str, become: FakeBecome | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ssh, "light_exchange_options", lambda *_words: ["-o", "KexAlgorithms=light"])
+    context = SshContext("db", lambda: _command(tmp_path, secret_digest=secret), become=become)
+    context.open_once()
+    assert context.launch("true").argv.count(b"KexAlgorithms=light") == expected
+    assert SshContext("db", lambda: _command(tmp_path)).launch("true").argv.count(b"KexAlgorithms=light") == 0
 
 
 def test_what_launches_hold_is_freed_once(tmp_path: Path) -> None:

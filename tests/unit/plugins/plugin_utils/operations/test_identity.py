@@ -14,9 +14,15 @@ def test_an_id_says_when_the_operation_started() -> None:
     assert re.fullmatch(r"2026-01-14-170234-[0-9a-f]{8}", new_operation_id(moment))
 
 
-def test_ids_of_one_second_differ() -> None:
+def test_ids_of_one_moment_differ() -> None:
     moment = datetime.datetime(2026, 1, 14, 17, 2, 34)
-    assert len({new_operation_id(moment) for _each in range(100)}) == 100
+    assert len({new_operation_id(moment), new_operation_id(moment), new_operation_id(moment)}) == 3
+
+
+def test_ids_of_one_second_sort_by_time() -> None:
+    second = datetime.datetime(2026, 1, 14, 17, 2, 34)
+    ids = [new_operation_id(second + datetime.timedelta(milliseconds=each)) for each in range(0, 1000, 3)]
+    assert ids == sorted(ids)
 
 
 def test_an_id_is_of_now_unless_said_otherwise() -> None:

@@ -49,7 +49,7 @@ def test_errands_run_side_by_side_and_answer_in_order(tmp_path: Path) -> None:
 def test_an_errand_that_cannot_start_does_not_stop_the_others() -> None:
     class Gone(LocalContext):
         def launch(self, command: str) -> Launch:
-            raise ContextError("db", "starting ssh", f"no file for {len(command)} bytes")
+            raise ContextError("db", "starting ssh", f"no file for {len(command)} bytes", "Install it.")
 
     refusing = FakeContext("shop", ("/bin/sh", "-c", "echo 'pod not found' >&2; exit 1", "transport"))
     results = run_errands(
@@ -61,6 +61,7 @@ def test_an_errand_that_cannot_start_does_not_stop_the_others() -> None:
         PATIENCE,
     )
     assert results[0].rc is None and results[0].stderr.startswith("no file for")
+    assert results[0].remedy == "Install it."
     assert results[1] == ErrandResult(None, "", "pod not found")
     assert results[2] == ErrandResult(0, "done\n", "")
 

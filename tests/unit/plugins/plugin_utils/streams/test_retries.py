@@ -147,3 +147,20 @@ def test_a_command_at_an_end_must_be_said_to_be_repeatable(steps: list[dict[str,
 )
 def test_files_and_filters_may_be_repeated(steps: list[dict[str, Any]]) -> None:
     check_repeatable(parse_steps(steps))
+
+
+def test_a_place_that_failed_is_looked_for_again_before_the_next_attempt(
+    pipelines: Pipelines, tmp_path: Path, naps: list[float]
+) -> None:
+    class Moving(FakeContext):
+        found = 1
+
+        def suspect(self) -> None:
+            assert _attempts(state) == self.found, "what it was is still needed to end what runs there"
+            self.found += 1
+
+    state = tmp_path / "state"
+    context = pipelines.add(Moving("shop"))
+    result = pipelines.run(command(_fails(2, state), "shop", repeatable=True), retries=2)
+    assert (result.msg, result.attempts, naps) == (None, 3, [5.0, 10.0])
+    assert isinstance(context, Moving) and context.found == 3

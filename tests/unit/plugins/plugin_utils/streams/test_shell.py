@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import stat
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.streams import _shell
-from ansible_collections.manifold.core.plugins.plugin_utils.streams._marker import Mark
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._marker import Mark, new_nonce
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._shell import Sink, SinkScript, Surroundings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -454,6 +455,15 @@ def test_a_file_is_read(shell: Shell, tmp_path: Path, name: str) -> None:
     assert (finished.data, finished.mark) == (BULK, Mark(0, None, False))
 
 
+def test_a_file_is_read_with_its_checksum_behind_it(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "it's").write_bytes(BULK)
+    run = shell.start(NONCE, _shell.file_script(NONCE, f"{tmp_path}/it's", hashed=True))
+    run.go()
+    finished = run.finish_source()
+    assert finished.data == BULK + hashlib.sha256(BULK).hexdigest().encode()
+    assert finished.mark == Mark(0, None, False)
+
+
 def test_a_file_that_cannot_be_read_is_refused(shell: Shell, tmp_path: Path) -> None:
     missing = shell.start(NONCE, _shell.file_script(NONCE, f"{tmp_path}/it's"))
     assert missing.refusal == f"the source {tmp_path}/it's does not exist"
@@ -467,7 +477,7 @@ def test_a_file_that_cannot_be_read_is_refused(shell: Shell, tmp_path: Path) -> 
 
 
 def _abort(shell: Shell, nonce: str, sink: Sink | None = None) -> int:
-    errand = "f" * 32
+    errand = new_nonce()
     run = shell.start(errand, _shell.errand_script(errand, _shell.abort_script(nonce, sink)))
     run.go()
     finished = run.finish()
@@ -504,13 +514,14 @@ def test_ending_a_stage_ends_what_ignores_a_polite_request(shell: Shell) -> None
 
 
 def test_ending_a_stage_leaves_others_alone(shell: Shell) -> None:
-    ours, other = _source(shell, "sleep 1000"), _source(shell, "sleep 1000", nonce="e" * 32)
+    stranger = new_nonce()
+    ours, other = _source(shell, "sleep 1000"), _source(shell, "sleep 1000", nonce=stranger)
     for run in (ours, other):
         run.go()
-    until(lambda: bool(processes_with("MANIFOLD_STAGE=" + "e" * 32)), "the other stage runs")
+    until(lambda: bool(processes_with(f"MANIFOLD_STAGE={stranger}")), "the other stage runs")
     assert _abort(shell, NONCE) == 0
     assert other.process.poll() is None
-    assert _abort(shell, "e" * 32) == 0
+    assert _abort(shell, stranger) == 0
     for run in (ours, other):
         run.close()
 

@@ -83,20 +83,21 @@ def test_become_can_be_turned_off(word: object) -> None:
 
 
 NAMED = {"name": "dump"}
+KINDS = "'command', 'argv', 'kubectl', 'src' and 'dest'"
 
 
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([], "steps is empty; name at least one step, with 'command', 'argv', 'src' or 'dest'"),
-        ([{}], "step 'step 1': exactly one of 'command', 'argv', 'src' and 'dest' is needed, it has none of them"),
+        ([], "steps is empty; name at least one step, with one of 'command', 'argv', 'kubectl', 'src' and 'dest'"),
+        ([{}], f"step 'step 1': exactly one of {KINDS} is needed, it has none of them"),
         (
             [{**NAMED, "command": "a", "argv": ["b"]}],
-            "step 'dump': exactly one of 'command', 'argv', 'src' and 'dest' is needed, it has 'command' and 'argv'",
+            f"step 'dump': exactly one of {KINDS} is needed, it has 'command' and 'argv'",
         ),
         (
             [SOURCE, {"command": "a", "dest": "/x"}],
-            "step 'step 2': exactly one of 'command', 'argv', 'src' and 'dest' is needed, it has 'command' and 'dest'",
+            f"step 'step 2': exactly one of {KINDS} is needed, it has 'command' and 'dest'",
         ),
         ([{**NAMED, "dest": "/x"}], "step 'dump': a sink ('dest') needs a step before it to read from"),
         (
@@ -171,6 +172,39 @@ NAMED = {"name": "dump"}
         ([{**SOURCE, **NAMED, "ok_codes": 3}], "step 'dump': 'ok_codes' is a list of exit statuses"),
         ([{**SOURCE, **NAMED, "ok_codes": []}], "step 'dump': 'ok_codes' is a list of exit statuses from 0 to 255"),
         ([{**SOURCE, **NAMED, "ok_codes": [256]}], "step 'dump': 'ok_codes' is a list of exit statuses from 0 to 255"),
+        (
+            [{**NAMED, "command": "a", "kubectl": "get pods"}],
+            f"step 'dump': exactly one of {KINDS} is needed, it has 'command' and 'kubectl'",
+        ),
+        (
+            [{**NAMED, "kubectl": "kubectl get pods"}],
+            "step 'dump': leave the first word out; 'kubectl' stands for it already",
+        ),
+        (
+            [{**NAMED, "kubectl": "get 'pods"}],
+            "step 'dump': 'kubectl' cannot be read as a command line: No closing quotation",
+        ),
+        (
+            [{**NAMED, "kubectl": 3}],
+            "step 'dump': 'kubectl' cannot be read as a command line: 'int' object is not iterable",
+        ),
+        (
+            [{**NAMED, "kubectl": []}],
+            "step 'dump': 'kubectl' is empty; write a command line such as 'get pods -o name'",
+        ),
+        (
+            [{**NAMED, "kubectl": "get pods --token=x"}],
+            "step 'dump': '--token' does not go with 'kubectl'; the context says cluster and user",
+        ),
+        (
+            [{**NAMED, "kubectl": "get pods", "pod": "web"}],
+            "step 'dump': 'pod' does not go with 'kubectl', which runs on the controller as you",
+        ),
+        (
+            [{**NAMED, "kubectl": "get pods", "become": True}],
+            "step 'dump': 'become' does not go with 'kubectl', which runs on the controller as you",
+        ),
+        ([{**SOURCE, **NAMED, "pod": " "}], "step 'dump': 'pod' is empty"),
         ([{**SOURCE, **NAMED, "become": "maybe"}], "step 'dump': 'become' is true or false, not 'maybe'"),
     ],
 )
@@ -185,3 +219,19 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant() -> None:
         parse_steps([{**NAMED, "comand": "tar c"}])
     with pytest.raises(SpecError, match=r"step 'dump'.*'zzz'"):
         parse_steps([{**NAMED, **SOURCE, "zzz": 1}])
+
+
+@pytest.mark.parametrize("line", ["get pods -l 'a in (b, c)'", ["get", "pods", "-l", "a in (b, c)"]])
+def test_a_kubectl_line_is_read_as_words(line: object) -> None:
+    (step,) = parse_steps([{"kubectl": line}])
+    assert step.kubectl == ("get", "pods", "-l", "a in (b, c)")
+    assert step.kind is StepKind.COMMAND
+
+
+def test_what_stands_behind_two_dashes_is_not_kubectls() -> None:
+    assert parse_steps([{"kubectl": "exec web -- psql --user=shop"}])[0].kubectl is not None
+
+
+def test_one_file_in_two_pods_is_two_destinations() -> None:
+    sinks = [{"context": "k8s", "pod": pod, "dest": "/x", "input": "dump"} for pod in ("a", "b")]
+    assert [step.pod for step in parse_steps([{**SOURCE, **NAMED}, *sinks])] == [None, "a", "b"]
