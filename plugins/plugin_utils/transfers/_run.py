@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import time
 from collections.abc import Callable
 
 from ..contexts._base import Context, ContextError
+from ..contexts._passing import may_pass
 from ..operations._identity import new_operation_id
 from . import _shell
 from ._endpoint import Endpoint
@@ -29,19 +31,44 @@ Place = Callable[[Endpoint], Context]
 def run_transfer(request: Request, place: Place) -> Result:
     """Do what is asked for and return what happened; only cancellation and defects raise."""
     started = time.monotonic()
-    result = Result(new_operation_id(), str(request.src), str(request.dest))
+    operation = new_operation_id()
+    result = Result(operation, str(request.src), str(request.dest))
     ends: Ends | None = None
     try:
         _check_request(request)
-        ends = Ends(request, place(request.src), place(request.dest))
-        _run(request, ends, result)
+        ends = Ends(request, place, started)
+        result = _try(request, ends, operation)
     except (TransferError, ContextError) as exc:
         result.failure = str(exc)
     finally:
         if ends is not None:
-            result.warnings = tuple(dict.fromkeys(ends.warnings))
             ends.close()
+    if ends is not None:
+        result.warnings, result.steps = tuple(dict.fromkeys(ends.warnings)), ends.steps
     result.duration_ms = round((time.monotonic() - started) * 1000)
+    return result
+
+
+def _try(request: Request, ends: Ends, operation: str) -> Result:
+    """Do it, again from the lists on after what may pass, as often as is allowed; what is in place is not sent again.
+
+    The result is that of the last time; it says that something changed if it did at any time.
+    """
+    changed = False
+    for attempt in itertools.count():
+        result = Result(operation, str(request.src), str(request.dest), retries=attempt)
+        passing = False
+        try:
+            _run(request, ends, result)
+        except (TransferError, ContextError) as exc:
+            result.failure = str(exc)
+            passing = exc.passing if isinstance(exc, TransferError) else may_pass(exc.cause)
+        changed = result.changed = result.changed or changed
+        delay = request.retry_delay * 2**attempt
+        if not passing or attempt >= request.retries or not ends.has(delay):
+            break
+        ends.suspect()
+        time.sleep(delay)
     return result
 
 

@@ -19,6 +19,8 @@ from ._job import Job
 from ._listing import PathKind, read_listing
 from ._manifest import Kind, key
 from ._plan import SHOWN, Plan, Planner, Rules, Work, same_size
+from ._progress import Member
+from ._space import check_space
 from ._spool import Spool
 from ._sums import differing, sums, unproven
 
@@ -38,6 +40,7 @@ def send_tree(job: Job) -> None:
             plan = planner.make(job.src.manifest.lines(), job.dest.manifest.lines(), job.dest.keys())
             _refuse(job, plan)
             lost: list[bytes] = []
+            check_space(job, plan)
             if plan.changes and not job.request.check_mode:
                 lost = _Execution(job, plan, rules).run()
             _report(job, plan)
@@ -168,11 +171,16 @@ class _Execution:
             if not names.file.tell():
                 return []
             staging = _shell.stage_script(self._job.root, self._staging)
+            self._job.ends.progress.expect(self._plan.files, self._plan.size, self._members)
             self._archive("unpack", staging, names)
             return self._verify(files)
         finally:
             names.close()
             files.close()
+
+    def _members(self) -> Iterator[Member]:
+        sent = (entry for work, entry in entries(self._plan) if work is Work.SEND)
+        return (Member(len(e.path) + 2, e.size if e.kind is Kind.FILE else 0, e.kind is Kind.FILE) for e in sent)
 
     def _archive(self, name: str, script: str, names: Spool) -> None:
         """Send the named entries, without what is in them, to a script that unpacks them."""
