@@ -27,7 +27,7 @@ class PathKind(Enum):
     ABSENT = "absent"
 
 
-_PROBE = re.compile(rb"(\w+) ([01]) ([01]) ([01]) (\d+) (\w+) (find|stat)")
+_PROBE = re.compile(rb"(\w+) ([012]) ([01]) ([01]) (\d+) (\w+) (find|stat)")
 _PROBE_LIMIT = 200
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
@@ -46,6 +46,8 @@ class Listing:
     uid: int
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
+    matched: bool = False
+    """Whether it is a directory of which a pattern chose entries: they and what is in them are listed."""
     manifest: Spool = field(default_factory=Spool)
     """Sorted lines."""
     protected: Spool = field(default_factory=Spool)
@@ -71,7 +73,7 @@ def read_listing(raw: Spool, keep: Filter) -> Listing:
     if match is None:
         raise TransferError(f"what a list of files begins with makes no sense: {head[:_PROBE_LIMIT]!r}")
     kind, inside, exists, writable, uid, tar, form = (group.decode() for group in match.groups())
-    listing = Listing(PathKind(kind), inside == "1", exists == "1", writable == "1", int(uid), tar)
+    listing = Listing(PathKind(kind), inside == "1", exists == "1", writable == "1", int(uid), tar, inside == "2")
     try:
         entries = (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
         for line in _filtered(sorted_lines(to_line(entry) for entry in entries), keep, listing):

@@ -46,8 +46,9 @@ _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 _FIND_FORMAT = r"%y %m %U %G %s %T@ %D %i %n %P\0%l\0"
 _STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
 _LIST = r"""case $k$f in
-  treefind) cd "$p" && find . -ignore_readdir_race -printf '{find}' ;;
-  treestat) cd "$p" && find . -type l -exec stat -c '{stat}%N' {{}} + -o -exec stat -c '{stat}' {{}} + ;;
+  treefind) cd "$p" && find . -ignore_readdir_race "$@" -printf '{find}' ;;
+  treestat)
+    cd "$p" && find . "$@" \( -type l -exec stat -c '{stat}%N' {{}} + -o -exec stat -c '{stat}' {{}} + \) ;;
   filefind) find -H "$p" -prune -printf '{find}' ;;
   filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
 esac
@@ -79,12 +80,13 @@ _MAKE_STAGING = "umask 077\nmkdir {staging} || exit {failed}\ncd {staging} || ex
 _APPLY = "umask 077\nexec sh\n"
 
 
-def list_script(path: str, name: str | None = None) -> str:
+def list_script(path: str, name: str | None = None, otherwise: str = "") -> str:
     """Return the script that says in one line what a path is, and then lists it.
 
-    With a ``name`` it is that of an entry which is meant where the path is a directory.
+    With a ``name`` it is that of an entry which is meant where the path is a directory. ``otherwise`` are commands that
+    may choose another path, ``p``, and what find looks at there, the arguments.
     """
-    inside = _INSIDE.format(name=quote(name)) if name else ""
+    inside = (_INSIDE.format(name=quote(name)) if name else "") + "set --\n" + otherwise
     probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
     return _HEAD + probe + _LIST.format(find=_FIND_FORMAT, stat=_STAT_FORMAT)
 

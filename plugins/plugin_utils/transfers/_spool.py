@@ -34,7 +34,8 @@ class Spool:
     def lines(self) -> Iterator[bytes]:
         """Return its lines, from the first one on."""
         self.file.seek(0)
-        yield from self.file
+        for line in self.file:  # noqa: UP028 -- "yield from" would close the file with this iterator
+            yield line
 
     def chunks(self) -> Iterator[bytes]:
         """Return what it holds, piece by piece."""
