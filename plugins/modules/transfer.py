@@ -45,7 +45,7 @@ options:
       - The last part of the path may be a pattern of C(*), C(?) and C([...]), such as V(web:/var/log/nginx/*.gz). What
         it matches goes into the directory O(dest), which is made if it is missing; no match is an error. A name that
         begins with a dot has to be matched by a dot. Something that has exactly that name is taken instead, and with
-        the key C(glob) of a mapping set to V(false) nothing else. A pattern elsewhere is an error, so is O(delete=true).
+        the key C(glob) of a mapping set to V(false) nothing else. Patterns elsewhere are refused, as is O(delete=true).
     type: raw
     required: true
   dest:
