@@ -25,7 +25,7 @@ _MAGIC = re.compile(r"[*?[]")
 # find looks at what is in the directory, goes on below what matches only, and prints neither "." nor anything else. As
 # in a shell, a name that begins with a dot has to be matched by a dot.
 _CHOOSE = r"""if [ ! -e "$p" ] && [ ! -L "$p" ] && [ -d {folder} ]; then
-  p={folder} i=2
+  p={folder} i=2 n='! -name .'
   set -- ! -name . ! -path './*/*' ! \( -name {pattern}{no_dots} \) -prune -o ! -name .
 fi
 """

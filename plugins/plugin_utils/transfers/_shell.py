@@ -48,7 +48,7 @@ _STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
 _LIST = r"""case $k$f in
   treefind) cd "$p" && find . -ignore_readdir_race "$@" -printf '{find}' ;;
   treestat)
-    cd "$p" && find . "$@" \( -type l -exec stat -c '{stat}%N' {{}} + -o -exec stat -c '{stat}' {{}} + \) ;;
+    cd "$p" && find . "$@" -type l -exec stat -c '{stat}%N' {{}} + -o $n -exec stat -c '{stat}' {{}} + ;;
   filefind) find -H "$p" -prune -printf '{find}' ;;
   filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
 esac
@@ -84,9 +84,9 @@ def list_script(path: str, name: str | None = None, otherwise: str = "") -> str:
     """Return the script that says in one line what a path is, and then lists it.
 
     With a ``name`` it is that of an entry which is meant where the path is a directory. ``otherwise`` are commands that
-    may choose another path, ``p``, and what find looks at there, the arguments.
+    may choose another path, ``p``, and what find prints there: by the arguments, and what holds for all of it, ``n``.
     """
-    inside = (_INSIDE.format(name=quote(name)) if name else "") + "set --\n" + otherwise
+    inside = (_INSIDE.format(name=quote(name)) if name else "") + "n=\nset --\n" + otherwise
     probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
     return _HEAD + probe + _LIST.format(find=_FIND_FORMAT, stat=_STAT_FORMAT)
 

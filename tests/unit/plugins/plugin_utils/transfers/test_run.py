@@ -95,7 +95,7 @@ def test_a_stream_that_was_cut_is_sent_again(
     result = _send(here, what, failing, retries=3)
     assert (result.failure, result.retries, naps, failing.suspected) == (None, 1, [5.0], 1)
     assert result.changed and _is_whole(here, what)
-    assert not [path for path in (here / "there").rglob(".*")], "nothing of the first time is left"
+    assert not list((here / "there").rglob(".*")), "nothing of the first time is left"
     assert leftovers(str(here)) == []
 
 
@@ -148,7 +148,8 @@ def test_a_context_that_cannot_be_chosen_closes_the_other(here: Path) -> None:
     assert (result.failure, other.closed) == ("context 'b': reading: there is nothing", 1)
 
 
-def test_what_is_in_place_is_not_sent_again(here: Path, naps: list[float]) -> None:
+@pytest.mark.usefixtures("naps")
+def test_what_is_in_place_is_not_sent_again(here: Path) -> None:
     # the mark of the last step is lost, when everything has its name
     failing = Failing("b", "put in place", cuts_output(0, "drain"))
     result = _send(here, TREE, failing, retries=1)
