@@ -9,7 +9,7 @@ names. Each line is whole or, if it is cut, no command at all. The shell ends at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ..streams._shell import quote
 from ._manifest import Kind, from_line, key_of, path_of
@@ -19,6 +19,10 @@ from ._spool import Spool
 
 _BATCH = 64 * 1024
 """Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
+
+
+FEW = 128
+"""So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own."""
 
 
 class Batches:
@@ -64,9 +68,13 @@ def _parent(path: bytes) -> bytes:
 
 
 def write_commands(
-    plan: Plan, rules: Rules, staging: str, failed: Iterable[bytes], write: Callable[[bytes], object]
+    plan: Plan, rules: Rules, staged: Sequence[str], failed: Iterable[bytes], write: Callable[[bytes], object]
 ) -> None:
-    """Write the lines that put the plan into effect; what ``failed`` is left as it was."""
+    """Write the lines that put the plan into effect; what ``failed`` is left as it was.
+
+    ``staged`` is the staging directory, and what others have left of theirs; they are removed.
+    """
+    staging = staged[0]
     batches = Batches(write)
     lost = frozenset(failed)
     for path in sorted(lost):
@@ -75,8 +83,12 @@ def write_commands(
     _complete(plan, staging, lost, batches)
     _remove(plan.cleared, batches)
     _move(plan, staging, lost, batches)
-    _set(plan, rules, batches)
+    _set(plan.set, rules, batches)
     _remove(plan.removed, batches)
+    if plan.stages:
+        batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
+    if plan.attributed <= FEW:
+        _set(plan.directories, rules, batches)
 
 
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
@@ -120,10 +132,10 @@ def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) ->
     batches.flush()
 
 
-def _set(plan: Plan, rules: Rules, batches: Batches) -> None:
-    """Set the attributes of what is not sent: the owner first, since that takes set-user-ID away."""
+def _set(spool: Spool, rules: Rules, batches: Batches) -> None:
+    """Set the attributes of what is there: the owner first, since that takes set-user-ID away."""
     for step in ("owner", "mode", "time"):
-        for line in plan.set.lines():
+        for line in spool.lines():
             entry = from_line(line[1:])
             if step == "owner" and rules.uid == 0:
                 batches.add(f"chown -h {entry.uid}:{entry.gid} --", _name(entry.path))

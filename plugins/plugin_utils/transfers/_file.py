@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..streams._shell import path_word
 from ..streams._spec import Step, StepKind
 from . import _shell
+from ._diff import note_after, note_before
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
@@ -25,20 +26,22 @@ def send_file(job: Job) -> None:
     result, owns = job.result, job.dest.uid == 0
     same = found is not None and _same(job, wanted, found)
     if not same:
+        note_before(job, found, content=True)
         result.files, result.bytes, result.changed = 1, wanted.size, True
-        result.after = f"send {job.root} ({wanted.size} bytes)\n"
         if not job.request.check_mode:
             _stream(job, wanted, owns)
+        note_after(job, wanted, content=True)
         return
     result.unchanged = 1
     if found is None or not (owns or found.uid == job.dest.uid):
         return
     differs = wanted.mode != found.mode or wanted.mtime != found.mtime
     if differs or (owns and (wanted.uid, wanted.gid) != (found.uid, found.gid)):
+        note_before(job, found, content=False)
         result.attributes, result.unchanged, result.changed = 1, 0, True
-        result.after = f"attributes {job.root}\n"
         if not job.request.check_mode:
             _set(job, wanted, owns)
+        note_after(job, wanted, content=False)
 
 
 def _entry(listing: Listing) -> Entry | None:
@@ -83,7 +86,7 @@ def _stream(job: Job, wanted: Entry, owns: bool) -> None:
     job.result.changed = False
     done = ends.run([read, write], metered=True)
     job.result.changed = done.changed
-    job.result.bytes = done.sinks[0].bytes
+    job.result.bytes, job.result.checksum = done.sinks[0].bytes, done.sinks[0].checksum
     now = _look_again(job)
     before = (wanted.size, wanted.mtime, wanted.inode)
     if now is None or (now.size, now.mtime, now.inode) != before or job.result.bytes != wanted.size:

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the plan of a tree into effect: send to a directory beside it, prove what arrived, rename it into place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._owner import owner
+from ..streams._leftovers import abandoned
+from ..streams._marker import new_nonce
+from . import _shell
+from ._apply import FEW, write_commands
+from ._ends import NAMES
+from ._errors import TransferError
+from ._filter import Filter
+from ._job import Job
+from ._listing import PathKind, listed_lines, read_listing
+from ._manifest import Kind, from_line, key_of, kind_of, path_of
+from ._plan import Plan, Rules, Work
+from ._progress import Member
+from ._spool import Spool
+from ._sums import agree, by_key, missing_or_differing, sums, unproven
+
+
+def name_of(path: bytes) -> bytes:
+    """Return a path as it stands in a list of names."""
+    return b"./" + path + b"\0"
+
+
+class Delivery:
+    """Carries out one plan, once."""
+
+    def __init__(self, job: Job, plan: Plan, rules: Rules) -> None:
+        self._job = job
+        self._plan = plan
+        self._rules = rules
+        self._staging = f".manifold-{job.result.operation_id}.{owner()}.part"
+        self._sparse = job.src.tar == job.dest.tar == "gnu"
+        self._fresh = job.dest.kind is PathKind.ABSENT
+        """Whether the root is to be made."""
+        self._makes_root = self._fresh
+
+    def run(self) -> list[bytes]:
+        """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
+
+        Whatever happens, the staging directory goes.
+        """
+        try:
+            lost = self._send()
+            self._job.result.changed = True
+            self._apply(lost)
+        except BaseException:
+            if self._plan.stages:
+                self._job.ends.clean(self._job.root, self._staged, empty_root=self._fresh)
+            raise
+        if self._plan.attributed > FEW:
+            self._set_directories()
+        return lost
+
+    @property
+    def _staged(self) -> list[str]:
+        """The staging directory, and those of transfers that were killed."""
+        return [self._staging, *(f".manifold-{each}.part" for each in abandoned(self._job.dest.left))]
+
+    # -- sent ----------------------------------------------------------------------------------------------------
+
+    def _send(self) -> list[bytes]:
+        """Send what is to be sent to the staging directory; return the paths of what is not proven to be right.
+
+        The source hashes its files beside the archive that it makes of them, the destination what it unpacked.
+        """
+        names, files, here, there = Spool(), Spool(), Spool(), Spool()
+        try:
+            for line in self._sent():
+                name = name_of(path_of(key_of(line)))
+                names.write(name)
+                if kind_of(line) is Kind.FILE:
+                    files.write(name)
+            if not names.file.tell():
+                return []
+            separator = f"manifold-{new_nonce()}"
+            self._stream(names, files, here, there, separator if files.file.tell() else None)
+            self._makes_root = False
+            return list(self._unproven(here, there, separator.encode() + b"\n"))
+        finally:
+            for spool in (names, files, here, there):
+                spool.close()
+
+    def _stream(self, names: Spool, files: Spool, here: Spool, there: Spool, separator: str | None) -> None:
+        job, ends = self._job, self._job.ends
+        src = job.request.src.path
+        ends.progress.expect(self._plan.files, self._plan.size, self._members)
+        stage = _shell.stage_script(job.root, self._staging, self._fresh, job.request.create_parents, separator)
+        steps = []
+        if separator is not None:
+            listed = ends.names(files, "names of files")
+            script = _shell.sums_script(src)
+            steps = [listed, ends.command("checksums of source", ends.src, script, listed.name, here, _shell.SUMMED)]
+        source = ends.names(names)
+        pack = ends.command("pack", ends.src, _shell.pack_script(src, self._sparse), source.name, ok=_shell.PACKED)
+        steps += [source, pack, ends.command("unpack", ends.dest, stage, pack.name, there)]
+        ends.run(steps, metered=True)
+
+    def _sent(self) -> Iterator[bytes]:
+        return (line for work, line in self._plan.lines() if work is Work.SEND)
+
+    def _keys(self) -> Iterator[bytes]:
+        """Return the keys of the files that are sent."""
+        return (key_of(line) for line in self._sent() if kind_of(line) is Kind.FILE)
+
+    def _members(self) -> Iterator[Member]:
+        for line in self._sent():
+            entry = from_line(line)
+            yield Member(len(entry.path) + 2, entry.size, entry.kind is Kind.FILE)
+
+    def _unproven(self, here: Spool, there: Spool, separator: bytes) -> Iterator[bytes]:
+        """Return the paths of what did not arrive as it is in the source now."""
+        end = there.find(separator)
+        if end < 0 and self._plan.files:
+            raise TransferError(f"dest: {self._job.result.dest}: the list of what arrived is not whole")
+        arrived = read_listing(there, Filter(), end if end >= 0 else None)
+        try:
+            wrong = self._differing(here, there, end, end + len(separator)) if end >= 0 else []
+            yield from unproven(self._sent(), arrived.manifest.lines(), wrong)
+        finally:
+            arrived.close()
+
+    def _differing(self, here: Spool, there: Spool, end: int, start: int) -> list[bytes]:
+        """Return the paths of the files whose checksums are not known to be the same."""
+        if agree(self._keys(), here.lines(), there.lines(start)):
+            return []
+        source = sums(map(path_of, self._keys()), here.chunks())
+        listed = (path_of(key_of(line)) for line in listed_lines(there, end) if kind_of(line) is Kind.FILE)
+        arrived = sums(listed, there.chunks(start))
+        return list(missing_or_differing(source, by_key(arrived)))
+
+    # -- put in place ----------------------------------------------------------------------------------------------
+
+    def _apply(self, lost: list[bytes]) -> None:
+        """Rename, link, set and remove."""
+        job, ends = self._job, self._job.ends
+        commands = Spool()
+        try:
+            write_commands(self._plan, self._rules, self._staged, lost, commands.write)
+            if not commands.file.tell() and not self._plan.stages:
+                return
+            script = _shell.apply_script(job.root, self._makes_root, job.request.create_parents)
+            ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
+        finally:
+            commands.close()
+
+    def _set_directories(self) -> None:
+        """Set the attributes of directories, which everything before may have changed, by an archive of them."""
+        ends, names = self._job.ends, Spool()
+        try:
+            for line in self._plan.directories.lines():
+                names.write(name_of(path_of(key_of(line[1:]))))
+            source = ends.names(names)
+            pack = _shell.pack_script(self._job.request.src.path, self._sparse)
+            sender = ends.command("pack", ends.src, pack, source.name, ok=_shell.PACKED)
+            unpack = _shell.unpack_script(self._job.root)
+            ends.run([source, sender, ends.command("attributes of directories", ends.dest, unpack, sender.name)])
+        finally:
+            names.close()
