@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ LOCAL = "local"
 KEYS = ("context", "path", "pod", "container", "become", "become_user", "glob")
 _FLAGS = ("become", "glob")
 _WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
-_WORKLOADS = ("pod", "deployment", "statefulset", "daemonset", "service")
+_WORKLOADS = re.compile(r"po(ds?)?|deploy(ments?)?|statefulsets?|sts|daemonsets?|ds|services?|svc")
+"""The words that kubectl knows for what a pod is named by."""
 _LONGEST = 4096  # PATH_MAX of Linux
 
 
@@ -76,7 +78,7 @@ def _split_pod(rest: str) -> tuple[str | None, str | None, str]:
     if not colon or place.startswith(("/", ".", "~")):
         return None, None, rest
     words = place.split("/")
-    pod = "/".join(words[:2]) if words[0] in _WORKLOADS and len(words) > 1 else words[0]
+    pod = "/".join(words[:2]) if _WORKLOADS.fullmatch(words[0]) and len(words) > 1 else words[0]
     container = place[len(pod) + 1 :]
     return pod or None, container or None, path
 

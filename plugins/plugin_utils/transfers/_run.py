@@ -9,6 +9,7 @@ import itertools
 import posixpath
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..contexts._base import Context, ContextError
 from ..contexts._passing import may_pass
@@ -87,7 +88,7 @@ def _run(request: Request, ends: Ends, result: Result) -> None:
     try:
         request = expanded(request, src)
         root = _target(request, src, dest)
-        result.dest = f"{request.dest.context}:{root}"
+        result.dest = str(replace(request.dest, path=root))
         job = Job(request, ends, result, src, dest, root)
         _check(job)
         if src.kind is PathKind.FILE:
@@ -174,7 +175,7 @@ def _check_parent(job: Job) -> None:
     # what is an entry of a directory that is not there lacks that directory too
     exists = job.dest.parent_exists and (job.dest.inside or job.root == (job.request.dest.path.rstrip("/") or "/"))
     if not exists and job.dest.kind is PathKind.ABSENT and not job.request.create_parents:
-        place = f"{job.request.dest.context}:{parent}"
+        place = replace(job.request.dest, path=parent)
         raise TransferError(f"dest: the directory {place} does not exist; make it first, or set 'create_parents'")
     if not job.dest.writable:
         raise TransferError(f"dest: {job.result.dest} cannot be written to by this user")
