@@ -12,7 +12,7 @@ from enum import Enum
 
 from ._errors import TransferError
 from ._filter import Filter
-from ._manifest import Kind, from_line, key, parse_find, parse_stat, to_line
+from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
 from ._spool import Spool, sorted_lines
 
 
@@ -31,6 +31,7 @@ _PROBE = re.compile(rb"(\w+) ([01]) ([01]) ([01]) (\d+) (\w+) (find|stat)")
 _PROBE_LIMIT = 200
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
+_OURS = b".manifold-"
 
 
 @dataclass
@@ -73,9 +74,8 @@ def read_listing(raw: Spool, keep: Filter) -> Listing:
     kind, inside, exists, writable, uid, tar, form = (group.decode() for group in match.groups())
     listing = Listing(PathKind(kind), inside == "1", exists == "1", writable == "1", int(uid), tar)
     try:
-        entries = (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
-        for line in _filtered(sorted_lines(to_line(entry) for entry in entries), keep, listing):
-            listing.manifest.write(line)
+        lines = sorted_lines((parse_find if form == "find" else parse_stat)(_again(rest, chunks)))
+        listing.manifest.file.writelines(_filtered(lines, keep, listing))
     except BaseException:
         listing.close()
         raise
@@ -100,17 +100,21 @@ def _filtered(lines: Iterator[bytes], keep: Filter, listing: Listing) -> Iterato
     """Return the lines that the filter lets through, and take note of the others."""
     below = b""
     for line in lines:
-        name = line[: line.index(b"\0")]
-        if below and name.startswith(below):
+        if below:
+            if line.startswith(below):
+                continue
+            below = b""
+        ours = line.startswith(_OURS)
+        if not (ours or keep.rules):
+            yield line
             continue
-        below = b""
-        entry = from_line(line)
-        staging = STAGING.fullmatch(entry.path)
+        name = key_of(line)
+        staging = STAGING.fullmatch(path_of(name)) if ours else None
         if staging is not None:
             listing.left.append(staging[1].decode(errors="surrogateescape"))
-        elif entry.path and keep.excludes(entry.path, entry.kind is Kind.DIRECTORY):
+        elif name and keep.excludes(path_of(name), kind_of(line) is Kind.DIRECTORY):
             listing.excluded += 1
-            listing.protected.write(key(entry.path) + b"\n")
+            listing.protected.write(name + b"\n")
         else:
             yield line
             continue
