@@ -58,7 +58,7 @@ class Batches:
         self._write(f"{{ {command}; }} </dev/null || exit {FAILED}\n".encode(errors="surrogateescape"))
 
 
-def _name(path: bytes, staging: str = "") -> str:
+def command_name(path: bytes, staging: str = "") -> str:
     """Return a path as commands in the root name it."""
     return f"./{staging}{'/' if staging else ''}{path.decode(errors='surrogateescape')}"
 
@@ -78,7 +78,7 @@ def write_commands(
     batches = Batches(write)
     lost = frozenset(failed)
     for path in sorted(lost):
-        batches.add("rm -f --", _name(path, staging))
+        batches.add("rm -f --", command_name(path, staging))
     batches.flush()
     _complete(plan, staging, lost, batches)
     _remove(plan.cleared, batches)
@@ -99,9 +99,9 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
             continue
         entry = from_line(line)
         if work is Work.MAKE:
-            batches.add("mkdir -p --", _name(entry.path, staging))
+            batches.add("mkdir -p --", command_name(entry.path, staging))
         else:
-            batches.add("mkdir -p --", _name(_parent(entry.path), staging))
+            batches.add("mkdir -p --", command_name(_parent(entry.path), staging))
             sent[entry.target] = False
     batches.flush()
     if not sent:
@@ -111,8 +111,8 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
         if work is Work.SEND and path in sent:
             sent[path] = True
         elif work is Work.JOIN and (target := from_line(line).target) not in lost:
-            first = _name(target, staging if sent[target] else "")
-            batches.run(f"ln -- {quote(first)} {quote(_name(path, staging))}")
+            first = command_name(target, staging if sent[target] else "")
+            batches.run(f"ln -- {quote(first)} {quote(command_name(path, staging))}")
 
 
 def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
@@ -127,8 +127,8 @@ def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) ->
             continue
         if work is Work.MAKE:
             top = name + b"\x01"
-        parent = _name(_parent(path)).rstrip("/") + "/."
-        batches.add("mv -f --", _name(path, staging), last=parent)
+        parent = command_name(_parent(path)).rstrip("/") + "/."
+        batches.add("mv -f --", command_name(path, staging), last=parent)
     batches.flush()
 
 
@@ -138,11 +138,11 @@ def _set(spool: Spool, rules: Rules, batches: Batches) -> None:
         for line in spool.lines():
             entry = from_line(line[1:])
             if step == "owner" and rules.uid == 0:
-                batches.add(f"chown -h {entry.uid}:{entry.gid} --", _name(entry.path))
+                batches.add(f"chown -h {entry.uid}:{entry.gid} --", command_name(entry.path))
             elif step == "mode":
-                batches.add(f"chmod {entry.mode:04o} --", _name(entry.path))
+                batches.add(f"chmod {entry.mode:04o} --", command_name(entry.path))
             elif step == "time" and line[:1] == b"t":
-                batches.add(f"touch -c -d @{entry.mtime} --", _name(entry.path))
+                batches.add(f"touch -c -d @{entry.mtime} --", command_name(entry.path))
         batches.flush()
 
 
@@ -152,5 +152,5 @@ def _remove(spool: Spool, batches: Batches) -> None:
         command = "rmdir --" if directories else "rm -f --"
         for line in spool.lines():
             if (line[:1] == Kind.DIRECTORY.value.encode()) is directories:
-                batches.add(command, _name(path_of(line[1:-1])))
+                batches.add(command, command_name(path_of(line[1:-1])))
         batches.flush()

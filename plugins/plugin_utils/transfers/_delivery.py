@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._owner import owner
-from ..streams._leftovers import abandoned
 from ..streams._marker import new_nonce
 from . import _shell
 from ._apply import FEW, write_commands
+from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
 from ._job import Job
 from ._listing import PathKind, listed_lines, read_listing
 from ._manifest import Kind, from_line, key_of, kind_of, path_of
-from ._plan import Plan, Rules, Work
+from ._plan import Plan, Rules
 from ._progress import Member
 from ._spool import Spool
 from ._sums import agree, by_key, missing_or_differing, sums, unproven
@@ -36,33 +35,41 @@ class Delivery:
         self._job = job
         self._plan = plan
         self._rules = rules
-        self._staging = f".manifold-{job.result.operation_id}.{owner()}.part"
+        self._staging = staging_of(job)
+        self._others = [name for name in left_by(job) if name != self._staging]
         self._sparse = job.src.tar == job.dest.tar == "gnu"
         self._fresh = job.dest.kind is PathKind.ABSENT
         """Whether the root is to be made."""
-        self._makes_root = self._fresh
+        self._makes = "root" if self._fresh else "staging"
+        """What is to be made before anything is unpacked."""
 
     def run(self) -> list[bytes]:
         """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
 
-        Whatever happens, the staging directory goes.
+        The staging directory goes, unless there is much in it and the transfer was cut.
         """
         try:
             lost = self._send()
             self._job.result.changed = True
             self._apply(lost)
+        except TransferError as exc:
+            if not (keeps(self._job, self._plan) and (exc.passing or not self._job.ends.has(0))):
+                self._clean()
+                raise
+            place = f"{self._job.result.dest.rstrip('/')}/{self._staging}"
+            text = f"{str(exc).rstrip('.')}. What has arrived is kept in {place}; running it again goes on from there."
+            raise TransferError(text, passing=exc.passing) from exc
         except BaseException:
-            if self._plan.stages:
-                self._job.ends.clean(self._job.root, self._staged, empty_root=self._fresh)
+            if not keeps(self._job, self._plan):
+                self._clean()
             raise
         if self._plan.attributed > FEW:
             self._set_directories()
         return lost
 
-    @property
-    def _staged(self) -> list[str]:
-        """The staging directory, and those of transfers that were killed."""
-        return [self._staging, *(f".manifold-{each}.part" for each in abandoned(self._job.dest.left))]
+    def _clean(self) -> None:
+        if self._plan.stages:
+            self._job.ends.clean(self._job.root, [self._staging, *self._others], empty_root=self._fresh)
 
     # -- sent ----------------------------------------------------------------------------------------------------
 
@@ -72,27 +79,40 @@ class Delivery:
         The source hashes its files beside the archive that it makes of them, the destination what it unpacked.
         """
         names, files, here, there = Spool(), Spool(), Spool(), Spool()
+        kept = self._take_over()
         try:
-            for line in self._sent():
-                name = name_of(path_of(key_of(line)))
-                names.write(name)
+            for line in self._plan.sent():
                 if kind_of(line) is Kind.FILE:
-                    files.write(name)
-            if not names.file.tell():
+                    files.write(name_of(path_of(key_of(line))))
+            for line in self._plan.sent() if kept is None else without(self._plan.sent(), kept):
+                names.write(name_of(path_of(key_of(line))))
+            if not names.file.tell() and kept is None:
                 return []
             separator = f"manifold-{new_nonce()}"
             self._stream(names, files, here, there, separator if files.file.tell() else None)
-            self._makes_root = False
+            self._makes = ""
             return list(self._unproven(here, there, separator.encode() + b"\n"))
         finally:
-            for spool in (names, files, here, there):
+            for spool in (names, files, here, there, *([kept] if kept else [])):
                 spool.close()
+
+    def _take_over(self) -> Spool | None:
+        """Go on with what a transfer has left, if it has; return the keys of what needs not be sent."""
+        self._job.result.resumed = 0
+        left = left_by(self._job) if keeps(self._job, self._plan) else []
+        kept = take_over(self._job, self._plan, left[0]) if left else None
+        if kept is not None:
+            self._makes = ""
+            self._others = left[1:]
+        elif self._staging in left_by(self._job):
+            self._job.ends.clean(self._job.root, [self._staging], empty_root=False)
+        return kept
 
     def _stream(self, names: Spool, files: Spool, here: Spool, there: Spool, separator: str | None) -> None:
         job, ends = self._job, self._job.ends
         src = job.request.src.path
         ends.progress.expect(self._plan.files, self._plan.size, self._members)
-        stage = _shell.stage_script(job.root, self._staging, self._fresh, job.request.create_parents, separator)
+        stage = _shell.stage_script(job.root, self._staging, self._makes, job.request.create_parents, separator)
         steps = []
         if separator is not None:
             listed = ends.names(files, "names of files")
@@ -103,15 +123,12 @@ class Delivery:
         steps += [source, pack, ends.command("unpack", ends.dest, stage, pack.name, there)]
         ends.run(steps, metered=True)
 
-    def _sent(self) -> Iterator[bytes]:
-        return (line for work, line in self._plan.lines() if work is Work.SEND)
-
     def _keys(self) -> Iterator[bytes]:
         """Return the keys of the files that are sent."""
-        return (key_of(line) for line in self._sent() if kind_of(line) is Kind.FILE)
+        return (key_of(line) for line in self._plan.sent() if kind_of(line) is Kind.FILE)
 
     def _members(self) -> Iterator[Member]:
-        for line in self._sent():
+        for line in self._plan.sent():
             entry = from_line(line)
             yield Member(len(entry.path) + 2, entry.size, entry.kind is Kind.FILE)
 
@@ -123,7 +140,7 @@ class Delivery:
         arrived = read_listing(there, Filter(), end if end >= 0 else None)
         try:
             wrong = self._differing(here, there, end, end + len(separator)) if end >= 0 else []
-            yield from unproven(self._sent(), arrived.manifest.lines(), wrong)
+            yield from unproven(self._plan.sent(), arrived.manifest.lines(), wrong)
         finally:
             arrived.close()
 
@@ -143,10 +160,10 @@ class Delivery:
         job, ends = self._job, self._job.ends
         commands = Spool()
         try:
-            write_commands(self._plan, self._rules, self._staged, lost, commands.write)
+            write_commands(self._plan, self._rules, [self._staging, *self._others], lost, commands.write)
             if not commands.file.tell() and not self._plan.stages:
                 return
-            script = _shell.apply_script(job.root, self._makes_root, job.request.create_parents)
+            script = _shell.apply_script(job.root, self._makes == "root", job.request.create_parents)
             ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
         finally:
             commands.close()

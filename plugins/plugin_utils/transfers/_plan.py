@@ -93,10 +93,9 @@ class Plan:
         for line in self.work.lines():
             yield _WORKS[line[:1]], line[1:]
 
-    @property
-    def sends(self) -> bool:
-        """Whether anything comes from the source."""
-        return any(work is Work.SEND for work, _line in self.lines())
+    def sent(self) -> Iterator[bytes]:
+        """Return the lines of the entries whose content comes from the source."""
+        return (line for work, line in self.lines() if work is Work.SEND)
 
     @property
     def stages(self) -> bool:

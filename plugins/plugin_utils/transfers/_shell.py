@@ -83,7 +83,8 @@ find . -type f -print0 | ( {sums} )
 """
 
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
-_MAKE_STAGING = "umask 077\nmkdir {staging} || exit {failed}\ncd {staging} || exit {failed}\n"
+_STAGING = "umask 077\n{make}cd {staging} || exit {failed}\n"
+_MAKE_STAGING = "mkdir {staging} || exit {failed}\n"
 _APPLY = "umask 077\nexec sh\n"
 
 
@@ -108,17 +109,25 @@ def pack_script(root: str, sparse: bool) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
 
 
-def stage_script(root: str, staging: str, make: bool, parents: bool, separator: str | None) -> str:
-    """Return the script that unpacks its input in a new directory in the root, which may have to be made first.
+def stage_script(root: str, staging: str, make: str, parents: bool, separator: str | None) -> str:
+    """Return the script that unpacks its input in a staging directory in the root, and then lists it.
 
-    Then it lists what is there; with a ``separator`` this and the checksums of the files follow, in that order.
+    With a ``separator`` this and the checksums of the files follow, in that order. ``make`` says what is not there yet:
+    ``root``, ``staging`` or nothing.
     """
-    word = path_word(root)
-    made = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make else ""
-    cd = _CD.format(path=word, failed=FAILED)
-    script = _HEAD + made + cd + _MAKE_STAGING.format(staging=path_word(staging), failed=FAILED) + _UNPACK
-    script += list_script(".")
+    word, words = path_word(root), {"staging": path_word(staging), "failed": FAILED}
+    script = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make == "root" else ""
+    script += _CD.format(path=word, failed=FAILED)
+    script += _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
+    script = _HEAD + script + _UNPACK + list_script(".")
     return script + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+
+
+def take_over_script(root: str, left: str, mine: str) -> str:
+    """Return the script that gives a staging directory another name, and then lists it."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    move = "" if left == mine else f"mv -- {path_word(left)} {path_word(mine)} || exit {FAILED}\n"
+    return _HEAD + cd + move + list_script(f"./{mine}")
 
 
 def unpack_script(root: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..streams._shell import path_word
 from . import _shell
+from ._continue import keeps, left_by
 from ._ends import NAMES, End
 from ._errors import TransferError
 from ._job import Job
@@ -25,8 +26,8 @@ def check_space(job: Job, plan: Plan) -> None:
 
     Where nobody knows how much room there is, there is enough.
     """
-    if not plan.size:
-        return
+    if not plan.size or (keeps(job, plan) and left_by(job)):
+        return  # what is left of an earlier transfer takes up room that is needed no more
     free = job.dest.free
     if free is None or plan.size <= free:
         return

@@ -78,7 +78,8 @@ def _compare_sums(job: Job, wrong: Spool) -> None:
 def _report(job: Job, plan: Plan) -> None:
     """Note in the result what was done, or in check mode what would be."""
     result = job.result
-    result.files, result.bytes, result.links, result.directories = plan.files, plan.size, plan.links, plan.made
+    result.files, result.links, result.directories = plan.files, plan.links, plan.made
+    result.bytes = plan.size - result.resumed
     result.attributes, result.deleted, result.unchanged = plan.changed_attributes, plan.deleted, plan.unchanged
     result.excluded = job.src.excluded
     result.skipped = tuple(_shown(path) for path in plan.special)

@@ -134,9 +134,8 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
         named.append(b"many/%080d" % number)
     archive = shell.run(_shell.pack_script(str(tree), False), data=b"".join(b"./" + path + b"\0" for path in named))
     assert archive.returncode in _shell.PACKED, archive.stderr
-    done = shell.run(
-        _shell.stage_script(str(dest), ".staging", make=False, parents=False, separator="--sums--"), data=archive.stdout
-    )
+    script = _shell.stage_script(str(dest), ".staging", make="staging", parents=False, separator="--sums--")
+    done = shell.run(script, data=archive.stdout)
     assert done.returncode == 0, done.stderr
     staging = dest / ".staging"
     assert stat.S_IMODE(staging.stat().st_mode) == 0o700, "nobody else looks into it"
