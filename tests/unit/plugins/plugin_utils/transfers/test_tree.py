@@ -252,7 +252,7 @@ def test_a_cut_is_gone_on_with_by_the_same_transfer(cut: Path, tmp_path: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
         result = _transfer(f"{tmp_path}/src/", str(tmp_path / "dest"), retries=3)
-    assert (result.failure, result.retries, result.resumed) == (None, 2, 120_000)
+    assert (result.failure, result.retries, result.resumed) == (None, 2, 240_000)
     assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
 
