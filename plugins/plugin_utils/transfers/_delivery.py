@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..streams._marker import new_nonce
+from ..streams._spec import Step
 from . import _shell
 from ._apply import FEW, write_commands
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
+from ._how import choose
 from ._job import Job
 from ._listing import PathKind, listed_lines, read_listing
 from ._manifest import Kind, from_line, key_of, kind_of, path_of
@@ -21,6 +23,9 @@ from ._plan import Plan, Rules
 from ._progress import Member
 from ._spool import Spool
 from ._sums import agree, by_key, missing_or_differing, sums, unproven
+
+_HEAD = 1024
+"""Bytes that a file takes up in an archive beside its content, about."""
 
 
 def name_of(path: bytes) -> bytes:
@@ -42,6 +47,8 @@ class Delivery:
         """Whether the root is to be made."""
         self._makes = "root" if self._fresh else "staging"
         """What is to be made before anything is unpacked."""
+        self._kept: Spool | None = None
+        """The keys of what an earlier transfer has sent; None if there was none."""
 
     def run(self) -> list[bytes]:
         """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
@@ -79,22 +86,27 @@ class Delivery:
         The source hashes its files beside the archive that it makes of them, the destination what it unpacked.
         """
         names, files, here, there = Spool(), Spool(), Spool(), Spool()
-        kept = self._take_over()
         try:
+            self._kept = self._take_over()
             for line in self._plan.sent():
                 if kind_of(line) is Kind.FILE:
                     files.write(name_of(path_of(key_of(line))))
-            for line in self._plan.sent() if kept is None else without(self._plan.sent(), kept):
+            for line in self._missing():
                 names.write(name_of(path_of(key_of(line))))
-            if not names.file.tell() and kept is None:
+            if not names.file.tell() and self._kept is None:
                 return []
             separator = f"manifold-{new_nonce()}"
             self._stream(names, files, here, there, separator if files.file.tell() else None)
             self._makes = ""
             return list(self._unproven(here, there, separator.encode() + b"\n"))
         finally:
-            for spool in (names, files, here, there, *([kept] if kept else [])):
-                spool.close()
+            for spool in (names, files, here, there, self._kept):
+                if spool is not None:
+                    spool.close()
+
+    def _missing(self) -> Iterable[bytes]:
+        """Return the lines of what has to be sent now."""
+        return self._plan.sent() if self._kept is None else without(self._plan.sent(), self._kept)
 
     def _take_over(self) -> Spool | None:
         """Go on with what a transfer has left, if it has; return the keys of what needs not be sent."""
@@ -110,18 +122,50 @@ class Delivery:
 
     def _stream(self, names: Spool, files: Spool, here: Spool, there: Spool, separator: str | None) -> None:
         job, ends = self._job, self._job.ends
-        src = job.request.src.path
+        src, root = job.request.src.path, job.root
+        how = choose(job, self._plan)
+        job.result.streams, job.result.compress = how.shards, how.packer
         ends.progress.expect(self._plan.files, self._plan.size, self._members)
-        stage = _shell.stage_script(job.root, self._staging, self._makes, job.request.create_parents, separator)
         steps = []
         if separator is not None:
             listed = ends.names(files, "names of files")
             script = _shell.sums_script(src)
             steps = [listed, ends.command("checksums of source", ends.src, script, listed.name, here, _shell.SUMMED)]
-        source = ends.names(names)
-        pack = ends.command("pack", ends.src, _shell.pack_script(src, self._sparse), source.name, ok=_shell.PACKED)
-        steps += [source, pack, ends.command("unpack", ends.dest, stage, pack.name, there)]
-        ends.run(steps, metered=True)
+        pack = _shell.pack_script(src, self._sparse, how.packer)
+        make = _shell.make_script(root, self._staging, self._makes, job.request.create_parents)
+        if how.shards == 1:
+            stage = _shell.stage_script(make, separator, how.packer)
+            ends.run([*steps, *self._chain(names, pack, stage, there)], metered=True)
+            return
+        ends.report(ends.command("make staging directory", ends.dest, make, NAMES))
+        unpack = _shell.unpack_script(f"{root.rstrip('/')}/{self._staging}", how.packer)
+        shards = self._shards(how.shards)
+        try:
+            for number, shard in enumerate(shards, start=1):
+                steps += self._chain(shard, pack, unpack, None, f" {number}")
+            ends.run(steps, metered=True)
+        finally:
+            for shard in shards:
+                shard.close()
+        make = _shell.make_script(root, self._staging, "", parents=False)
+        ends.report(ends.command("list what arrived", ends.dest, make + _shell.report_script(separator), NAMES, there))
+
+    def _chain(self, names: Spool, pack: str, unpack: str, output: Spool | None, suffix: str = "") -> list[Step]:
+        """Return the steps that send the named entries, without what is in them."""
+        ends = self._job.ends
+        source = ends.names(names, f"{NAMES}{suffix}")
+        sender = ends.command(f"pack{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
+        return [source, sender, ends.command(f"unpack{suffix}", ends.dest, unpack, sender.name, output)]
+
+    def _shards(self, count: int) -> list[Spool]:
+        """Return the names of what is sent in so many lists, of about the same size together."""
+        shards = [Spool() for _each in range(count)]
+        share, weight = max(1, -(-(self._plan.size + self._plan.files * _HEAD) // count)), 0
+        for line in self._missing():
+            entry = from_line(line)
+            shards[min(count - 1, weight // share)].write(name_of(entry.path))
+            weight += _HEAD + entry.size
+        return shards
 
     def _keys(self) -> Iterator[bytes]:
         """Return the keys of the files that are sent."""
@@ -174,10 +218,7 @@ class Delivery:
         try:
             for line in self._plan.directories.lines():
                 names.write(name_of(path_of(key_of(line[1:]))))
-            source = ends.names(names)
             pack = _shell.pack_script(self._job.request.src.path, self._sparse)
-            sender = ends.command("pack", ends.src, pack, source.name, ok=_shell.PACKED)
-            unpack = _shell.unpack_script(self._job.root)
-            ends.run([source, sender, ends.command("attributes of directories", ends.dest, unpack, sender.name)])
+            ends.run(self._chain(names, pack, _shell.unpack_script(self._job.root), None, " directories"))
         finally:
             names.close()

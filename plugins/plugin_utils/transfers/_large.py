@@ -251,14 +251,9 @@ def raise_failure(job: Job, done: PipelineResult) -> None:
     if done.failed_step is None:
         return
     reads = [step for step in done.steps if step.name.startswith("read")]
-<<<<<<< HEAD
-    refused = done.failed_step in [step.name for step in reads] and CHANGED_BEFORE in (done.msg or "")
-=======
-    text = done.msg or f"'{done.failed_step}' failed"
     refused = done.failed_step in [step.name for step in reads] and any(
-        each in text for each in (CHANGED_BEFORE, CHANGED_MEANWHILE)
+        each in (done.msg or "") for each in (CHANGED_BEFORE, CHANGED_MEANWHILE)
     )
->>>>>>> tfile
     if refused or any(step.rc == CHANGED for step in reads):
         raise changed(job)
     raise job.ends.failure(done)

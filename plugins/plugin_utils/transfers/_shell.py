@@ -24,7 +24,7 @@ SUMMED = (0, 1, 123)
 _HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
 
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
-# there and can be written to, the user, tar, how the list behind it is written; and what df says of its file system.
+# there and can be written to, the user, tar, how the list behind it is written, what can compress; and what df says.
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -39,7 +39,9 @@ done
 [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
-echo "$k $i $e $w $(id -u) $t $f"
+z=
+for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}}"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
@@ -66,16 +68,22 @@ exec xargs -0 sha256sum
 # In blocks of 64 KiB: what a pod prints costs by the write. busybox takes no list of names, so there it is several
 # archives, each without its end. That is 1024 bytes long.
 _PACK = r"""case "$(tar --version 2>&1)" in
-  *"GNU tar"*) exec tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-esac
-{{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
-  dd ibs=65536 obs=65536 2>/dev/null
+  *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
+  *)
+    {{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
+      dd ibs=65536 obs=65536 2>/dev/null
+    ;;
+esac{compress}
 """
 
 _UNPACK = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
-tar -x -p $o -f - --numeric-owner || exit
+{decompress}tar -x -p $o -f - --numeric-owner || exit
 """
+_COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
+_DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
+PACKERS = ("zstd", "gzip")
+"""What an archive may be compressed by, the faster one first."""
 
 _REPORT = """echo {separator}
 find . -type f -print0 | ( {sums} )
@@ -104,23 +112,37 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, sparse: bool) -> str:
+def pack_script(root: str, sparse: bool, packer: str | None = None) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
+    pack = _PACK.format(sparse="-S " if sparse else "", compress=_COMPRESS[packer])
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + pack
 
 
-def stage_script(root: str, staging: str, make: str, parents: bool, separator: str | None) -> str:
-    """Return the script that unpacks its input in a staging directory in the root, and then lists it.
+def make_script(root: str, staging: str, make: str, parents: bool) -> str:
+    """Return the script that goes to a staging directory in the root.
 
-    With a ``separator`` this and the checksums of the files follow, in that order. ``make`` says what is not there yet:
-    ``root``, ``staging`` or nothing.
+    ``make`` says what is not there yet and has to be made: ``root`` (and the directory in it), ``staging`` or nothing.
     """
     word, words = path_word(root), {"staging": path_word(staging), "failed": FAILED}
     script = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make == "root" else ""
     script += _CD.format(path=word, failed=FAILED)
-    script += _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
-    script = _HEAD + script + _UNPACK + list_script(".")
-    return script + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+    return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
+
+
+def stage_script(make: str, separator: str | None, packer: str | None = None) -> str:
+    """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
+    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator)
+
+
+def report_script(separator: str | None) -> str:
+    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow."""
+    return list_script(".") + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+
+
+def unpack_script(root: str, packer: str | None = None) -> str:
+    """Return the script that unpacks its input in a directory that is there."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    return _HEAD + "umask 077\n" + cd + _UNPACK.format(decompress=_DECOMPRESS[packer])
 
 
 def take_over_script(root: str, left: str, mine: str) -> str:
@@ -128,11 +150,6 @@ def take_over_script(root: str, left: str, mine: str) -> str:
     cd = _CD.format(path=path_word(root), failed=FAILED)
     move = "" if left == mine else f"mv -- {path_word(left)} {path_word(mine)} || exit {FAILED}\n"
     return _HEAD + cd + move + list_script(f"./{mine}")
-
-
-def unpack_script(root: str) -> str:
-    """Return the script that unpacks its input in a directory that is there."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _UNPACK
 
 
 def apply_script(root: str, make: bool, parents: bool) -> str:
