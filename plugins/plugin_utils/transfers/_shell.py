@@ -35,7 +35,7 @@ while [ ! -e "$q" ] && [ "$q" != / ] && [ "$q" != . ]; do
   case "$q" in */*) q=${{q%/*}} q=${{q:-/}} ;; *) q=. ;; esac
 done
 [ "$k" = tree ] && q=$p
-[ -w "$q" ] && w=1
+[ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 case "$(find --version 2>&1)" in *GNU*) f=find ;; *) f=stat ;; esac
 echo "$k $i $e $w $(id -u) $t $f"
