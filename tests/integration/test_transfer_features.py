@@ -62,7 +62,7 @@ def test_an_end_may_name_its_pod(pod: Pods, inventory: Inventories, create: Crea
     there, web = folder_in(pair, "there"), tmp_path / "of-web"
     back = {"context": "own", "pod": "pair", "container": "side", "path": f"{there}/note"}
     tasks = [
-        transfer("file to container", f"local:{tmp_path}/note", f"own:pair/side:{there}/note"),
+        transfer("file to container", f"local:{tmp_path}/note", f"own:pair/side:{there}/note", create_parents=True),
         transfer("tree to pod", f"local:{tmp_path}/tree/", f"own:pod/pair/main:{there}/tree", create_parents=True),
         transfer("by workload", f"local:{tmp_path}/tree", f"own:deployment/web:{web}/", create_parents=True),
         transfer(
