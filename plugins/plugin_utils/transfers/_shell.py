@@ -36,7 +36,7 @@ while [ ! -e "$q" ] && [ "$q" != / ] && [ "$q" != . ]; do
   case "$q" in */*) q=${{q%/*}} q=${{q:-/}} ;; *) q=. ;; esac
 done
 [ "$k" = tree ] && q=$p
-[ -w "$q" ] && w=1
+[ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
 z=
