@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ._errors import TransferError
 from ._filter import Filter
-from ._manifest import Kind, from_line, key, parse_find, parse_stat, to_line
+from ._manifest import Entry, Kind, from_line, key, parse_find, parse_stat, to_line
 from ._spool import Spool, sorted_lines
 
 
@@ -63,8 +63,11 @@ class Listing:
         self.protected.close()
 
 
-def read_listing(raw: Spool, keep: Filter) -> Listing:
-    """Return what a list script printed; raise TransferError if it makes no sense."""
+def read_listing(raw: Spool, keep: Filter, *, packs: bool = False) -> Listing:
+    """Return what a list script printed; raise TransferError if it makes no sense.
+
+    ``packs``: what is listed is going to be packed there, and the times are those that an archive will have.
+    """
     chunks = raw.chunks()
     head, line_end, rest = _head(chunks)
     match = _PROBE.fullmatch(head) if line_end else None
@@ -74,12 +77,19 @@ def read_listing(raw: Spool, keep: Filter) -> Listing:
     listing = Listing(PathKind(kind), inside == "1", exists == "1", writable == "1", int(uid), tar)
     try:
         entries = (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
+        if packs and tar == "busybox":
+            entries = map(_since_1970, entries)
         for line in _filtered(sorted_lines(to_line(entry) for entry in entries), keep, listing):
             listing.manifest.write(line)
     except BaseException:
         listing.close()
         raise
     return listing
+
+
+def _since_1970(entry: Entry) -> Entry:
+    """Return an entry as busybox packs it: its archives know no time before 1970."""
+    return entry if entry.mtime >= 0 else replace(entry, mtime=0)
 
 
 def _head(chunks: Iterator[bytes]) -> tuple[bytes, bytes, bytes]:

@@ -79,7 +79,7 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
             ends.command("list source", ends.src, _shell.list_script(request.src.path), NAMES, raw),
             ends.command("list destination", ends.dest, _shell.list_script(request.dest.path, name), NAMES, other),
         )
-        src = read_listing(raw, request.filter)
+        src = read_listing(raw, request.filter, packs=True)
         try:
             return src, read_listing(other, request.filter)
         except BaseException:

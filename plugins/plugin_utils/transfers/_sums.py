@@ -44,7 +44,10 @@ def sums(names: Iterable[bytes], chunks: Iterator[bytes]) -> Iterator[Sum]:
 
 def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
     """Return how many bytes at the start of the buffer are the checksum of a file, 0 if it is not of this one."""
-    for mark, written in ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r"))):
+    # with its mark, openssl escapes line breaks and nothing else
+    of_openssl = name.replace(b"\n", b"\\n")
+    forms = ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r")), (b"\\", of_openssl))
+    for mark, written in forms:
         at = len(mark) + _DIGEST
         if buffer.startswith(mark) and buffer[at : at + 1] == b" " and buffer[at + 1 : at + 2] in (b" ", b"*"):
             line = written + b"\n"
