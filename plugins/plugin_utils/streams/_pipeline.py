@@ -11,8 +11,6 @@ before its readers are told that their input ended: to a reader, end of input wo
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +21,7 @@ from ..operations._identity import new_operation_id
 from ..operations._progress import Meter
 from . import _outcome as outcome
 from . import _shell, _stall
-from ._errand import Errand, ErrandResult, run_errands
+from ._errand import Errand, ErrandResult, open_contexts, run_errands
 from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
 from ._marker import MARK_LENGTH, new_nonce
@@ -251,30 +249,10 @@ class _Run:
     # -- started -------------------------------------------------------------------------------------------------
 
     def _open_contexts(self) -> None:
-        """Warm the connections, side by side where there are several."""
-        distinct = list({id(part.context): part.context for part in self.parts}.values())
-        answers: queue.SimpleQueue[tuple[Context, BaseException | None]] = queue.SimpleQueue()
-
-        def open_one(context: Context) -> None:
-            try:
-                context.open(self.options.connect_timeout)
-            except BaseException as exc:  # handed to the thread that waits for it
-                answers.put((context, exc))
-            else:
-                answers.put((context, None))
-
-        if len(distinct) > 1:
-            for context in distinct:
-                threading.Thread(target=open_one, args=(context,), daemon=True).start()
-        else:
-            open_one(distinct[0])
-        for _each in distinct:
-            context, error = answers.get()
-            if isinstance(error, ContextError):
-                for part in [part for part in self._active if part.context is context]:
-                    self._fail(part, part.failed(f"{error.operation}: {error.cause}", error.remedy))
-            elif error is not None:
-                raise error
+        """Warm the connections."""
+        for context, error in open_contexts((part.context for part in self.parts), self.options.connect_timeout):
+            for part in [part for part in self._active if part.context is context]:
+                self._fail(part, part.failed(f"{error.operation}: {error.cause}", error.remedy))
 
     def _start(self) -> None:
         limit = time.monotonic() + self.options.connect_timeout

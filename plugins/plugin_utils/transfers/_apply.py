@@ -9,10 +9,10 @@ names. Each line is whole or, if it is cut, no command at all. The shell ends at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from ..streams._shell import quote
-from ._manifest import Entry, Kind, from_line, path_of
+from ._manifest import Kind, from_line, key_of, path_of
 from ._plan import Plan, Rules, Work
 from ._shell import FAILED
 from ._spool import Spool
@@ -63,16 +63,6 @@ def _parent(path: bytes) -> bytes:
     return path.rpartition(b"/")[0]
 
 
-def _is_below(path: bytes, top: bytes | None) -> bool:
-    return top is not None and path.startswith(top + b"/")
-
-
-def entries(plan: Plan) -> Iterator[tuple[Work, Entry]]:
-    """Return what is done entry by entry."""
-    for line in plan.work.lines():
-        yield Work(line[:1]), from_line(line[1:])
-
-
 def write_commands(
     plan: Plan, rules: Rules, staging: str, failed: Iterable[bytes], write: Callable[[bytes], object]
 ) -> None:
@@ -92,36 +82,41 @@ def write_commands(
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
     """Make the directories and further names that are new, beside what was unpacked."""
     sent: dict[bytes, bool] = {}
-    for work, entry in entries(plan):
+    for work, line in plan.lines():
+        if work is Work.SEND:
+            continue
+        entry = from_line(line)
         if work is Work.MAKE:
             batches.add("mkdir -p --", _name(entry.path, staging))
-        elif work is Work.JOIN:
+        else:
             batches.add("mkdir -p --", _name(_parent(entry.path), staging))
-        if work is Work.JOIN:
             sent[entry.target] = False
     batches.flush()
     if not sent:
         return
-    for work, entry in entries(plan):
-        if work is Work.SEND and entry.path in sent:
-            sent[entry.path] = True
-        elif work is Work.JOIN and entry.target not in lost:
-            first = _name(entry.target, staging if sent[entry.target] else "")
-            batches.run(f"ln -- {quote(first)} {quote(_name(entry.path, staging))}")
+    for work, line in plan.lines():
+        path = path_of(key_of(line))
+        if work is Work.SEND and path in sent:
+            sent[path] = True
+        elif work is Work.JOIN and (target := from_line(line).target) not in lost:
+            first = _name(target, staging if sent[target] else "")
+            batches.run(f"ln -- {quote(first)} {quote(_name(path, staging))}")
 
 
 def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
     """Rename what is complete: a new directory as a whole, anything else by itself."""
     top: bytes | None = None
-    for work, entry in entries(plan):
-        if _is_below(entry.path, top):
+    for work, line in plan.lines():
+        name = key_of(line)
+        if top is not None and name.startswith(top):
             continue
-        if entry.path in lost or (work is Work.JOIN and entry.target in lost):
+        path = path_of(name)
+        if path in lost or (work is Work.JOIN and from_line(line).target in lost):
             continue
         if work is Work.MAKE:
-            top = entry.path
-        parent = _name(_parent(entry.path)).rstrip("/") + "/."
-        batches.add("mv -f --", _name(entry.path, staging), last=parent)
+            top = name + b"\x01"
+        parent = _name(_parent(path)).rstrip("/") + "/."
+        batches.add("mv -f --", _name(path, staging), last=parent)
     batches.flush()
 
 

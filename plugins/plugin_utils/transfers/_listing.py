@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ._errors import TransferError
 from ._filter import Filter
-from ._manifest import Entry, Kind, from_line, key, parse_find, parse_stat, to_line
+from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
 from ._spool import Spool, sorted_lines
 
 
@@ -31,6 +31,9 @@ _PROBE = re.compile(rb"(\w+) ([01]) ([01]) ([01]) (\d+) (\w+) (find|stat)")
 _PROBE_LIMIT = 200
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
+_OURS = b".manifold-"
+_BEFORE_1970 = re.compile(rb"(\0\S+ \S+ \S+ \S+ \S+ )-\d+ ")
+"""The time in a line of a manifest, if it is one that archives of busybox do not know."""
 
 
 @dataclass
@@ -78,18 +81,12 @@ def read_listing(raw: Spool, keep: Filter, *, packs: bool = False) -> Listing:
     try:
         entries = (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
         if packs and tar == "busybox":
-            entries = map(_since_1970, entries)
-        for line in _filtered(sorted_lines(to_line(entry) for entry in entries), keep, listing):
-            listing.manifest.write(line)
+            entries = (_BEFORE_1970.sub(rb"\g<1>0 ", line, count=1) for line in entries)
+        listing.manifest.file.writelines(_filtered(sorted_lines(entries), keep, listing))
     except BaseException:
         listing.close()
         raise
     return listing
-
-
-def _since_1970(entry: Entry) -> Entry:
-    """Return an entry as busybox packs it: its archives know no time before 1970."""
-    return entry if entry.mtime >= 0 else replace(entry, mtime=0)
 
 
 def _head(chunks: Iterator[bytes]) -> tuple[bytes, bytes, bytes]:
@@ -110,17 +107,21 @@ def _filtered(lines: Iterator[bytes], keep: Filter, listing: Listing) -> Iterato
     """Return the lines that the filter lets through, and take note of the others."""
     below = b""
     for line in lines:
-        name = line[: line.index(b"\0")]
-        if below and name.startswith(below):
+        if below:
+            if line.startswith(below):
+                continue
+            below = b""
+        ours = line.startswith(_OURS)
+        if not (ours or keep.rules):
+            yield line
             continue
-        below = b""
-        entry = from_line(line)
-        staging = STAGING.fullmatch(entry.path)
+        name = key_of(line)
+        staging = STAGING.fullmatch(path_of(name)) if ours else None
         if staging is not None:
             listing.left.append(staging[1].decode(errors="surrogateescape"))
-        elif entry.path and keep.excludes(entry.path, entry.kind is Kind.DIRECTORY):
+        elif name and keep.excludes(path_of(name), kind_of(line) is Kind.DIRECTORY):
             listing.excluded += 1
-            listing.protected.write(key(entry.path) + b"\n")
+            listing.protected.write(name + b"\n")
         else:
             yield line
             continue

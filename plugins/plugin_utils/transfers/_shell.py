@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..streams._shell import path_word, quote
+from ._manifest import FIND_FORMAT
 
 FAILED = 90
 """Exit status of a script that could not do its part; it said why on stderr."""
@@ -37,18 +38,17 @@ done
 [ "$k" = tree ] && q=$p
 [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
-case "$(find --version 2>&1)" in *GNU*) f=find ;; *) f=stat ;; esac
+case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
 echo "$k $i $e $w $(id -u) $t $f"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
 _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 
-_FIND_FORMAT = r"%y %m %U %G %s %T@ %D %i %n %P\0%l\0"
 _STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
 _LIST = r"""case $k$f in
-  treefind) cd "$p" && find . -ignore_readdir_race -printf '{find}' ;;
+  treefind) cd "$p" && find . -ignore_readdir_race {find} ;;
   treestat) cd "$p" && find . -type l -exec stat -c '{stat}%N' {{}} + -o -exec stat -c '{stat}' {{}} + ;;
-  filefind) find -H "$p" -prune -printf '{find}' ;;
+  filefind) find -H "$p" -prune '(' {find} ')' ;;
   filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
 esac
 """
@@ -76,7 +76,7 @@ exec tar -x -p $o -f - --numeric-owner
 
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
 _MAKE_STAGING = "umask 077\nmkdir {staging} || exit {failed}\ncd {staging} || exit {failed}\n"
-_APPLY = "umask 077\nexec sh\n"
+_APPLY = "umask 077\nsh || exit {failed}\n"
 
 
 def list_script(path: str, name: str | None = None) -> str:
@@ -86,7 +86,12 @@ def list_script(path: str, name: str | None = None) -> str:
     """
     inside = _INSIDE.format(name=quote(name)) if name else ""
     probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
-    return _HEAD + probe + _LIST.format(find=_FIND_FORMAT, stat=_STAT_FORMAT)
+    return _HEAD + probe + _LIST.format(find=FIND_FORMAT, stat=_STAT_FORMAT)
+
+
+def unfed(script: str) -> str:
+    """Return a script that does what another one does, and passes over an input that is meant for others."""
+    return f"exec 3<&0\ncat <&3 >/dev/null &\nexec 3<&-\n{script}r=$?\nwait\nexit $r\n"
 
 
 def sums_script(root: str) -> str:
@@ -99,15 +104,12 @@ def pack_script(root: str, sparse: bool) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
 
 
-def make_root_script(root: str, parents: bool) -> str:
-    """Return the script that makes a directory where there is none."""
-    return _HEAD + _MAKE_ROOT.format(path=path_word(root), parents="-p " if parents else "", failed=FAILED)
-
-
-def stage_script(root: str, staging: str) -> str:
-    """Return the script that unpacks its input in a new directory in the root."""
-    cd = _CD.format(path=path_word(root), failed=FAILED)
-    return _HEAD + cd + _MAKE_STAGING.format(staging=path_word(staging), failed=FAILED) + _UNPACK
+def stage_script(root: str, staging: str, make: bool, parents: bool) -> str:
+    """Return the script that unpacks its input in a new directory in the root, which may have to be made first."""
+    word = path_word(root)
+    made = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make else ""
+    cd = _CD.format(path=word, failed=FAILED)
+    return _HEAD + made + cd + _MAKE_STAGING.format(staging=path_word(staging), failed=FAILED) + _UNPACK
 
 
 def unpack_script(root: str) -> str:
@@ -115,9 +117,15 @@ def unpack_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _UNPACK
 
 
-def apply_script(root: str) -> str:
-    """Return the script that does in a directory what the lines on its input say (_apply.py)."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _APPLY
+def apply_script(root: str, make: bool, parents: bool, staged: Sequence[str]) -> str:
+    """Return the script that does in a directory what the lines on its input say (_apply.py).
+
+    The directory may have to be made first; afterwards it removes those that were ``staged`` in it.
+    """
+    word = path_word(root)
+    made = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make else ""
+    words = " ".join(path_word(name) for name in staged)
+    return _HEAD + made + _CD.format(path=word, failed=FAILED) + _APPLY.format(failed=FAILED) + f"rm -rf {words}\n"
 
 
 def sum_file_script(path: str) -> str:

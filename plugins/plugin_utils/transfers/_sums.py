@@ -9,9 +9,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ._errors import TransferError
-from ._manifest import Entry, from_line, key
+from ._manifest import from_line, path_of
+from ._plan import joined
 
 _DIGEST = 64
+_NAME = 66
+"""Where a name begins in a line that has nothing escaped."""
+_BETWEEN = (b"  ", b" *")
 _NEXT = re.compile(rb"\\?[0-9a-f]{64} [ *]")
 
 
@@ -67,22 +71,43 @@ def differing(
             yield path
 
 
-def unproven(sent: Iterable[Entry], staged: Iterable[bytes], differing_files: Iterable[bytes]) -> Iterator[bytes]:
+def agree(paths: Iterable[bytes], one: Iterable[bytes], other: Iterable[bytes]) -> bool:
+    """Return whether two lists of checksums, line by line, plainly name all paths in order with the same checksums.
+
+    It takes them apart no more than that needs; where it says no, :func:`sums` has to look closely.
+    """
+    first, second = iter(one), iter(other)
+    for path in paths:
+        here, there = next(first, b""), next(second, b"")
+        name = b"./%s\n" % path
+        if here[_NAME:] != name or there[_NAME:] != name or here[:_DIGEST] != there[:_DIGEST]:
+            return False
+        if here[:1] == b"\\" or here[_DIGEST:_NAME] not in _BETWEEN or there[_DIGEST:_NAME] not in _BETWEEN:
+            return False
+    return next(first, None) is None and next(second, None) is None
+
+
+def unproven(sent: Iterable[bytes], staged: Iterable[bytes], differing_files: Iterable[bytes]) -> Iterator[bytes]:
     """Return the paths of what was sent and is not there as it is in the source.
 
-    ``staged`` is the manifest of what arrived, ``differing_files`` are the paths of files whose checksums differ; all
-    are in the order of the tree.
+    ``sent`` are lines of entries, ``staged`` is the manifest of what arrived, ``differing_files`` are the paths of
+    files whose checksums differ; all are in the order of the tree.
     """
-    arrived = (from_line(line) for line in staged)
-    there = next(arrived, None)
     wrong = iter(differing_files)
     next_wrong = next(wrong, None)
-    for entry in sent:
-        while there is not None and key(there.path) < key(entry.path):
-            there = next(arrived, None)
-        is_wrong = next_wrong == entry.path
+    for name, line, there in joined(sent, staged):
+        if line is None:
+            continue
+        is_wrong = next_wrong is not None and next_wrong == path_of(name)
         if is_wrong:
             next_wrong = next(wrong, None)
-        found = there if there is not None and there.path == entry.path else None
-        if found is None or (found.kind, found.target) != (entry.kind, entry.target) or is_wrong:
-            yield entry.path
+        if is_wrong or there is None or not _arrived(line, there):
+            yield path_of(name)
+
+
+def _arrived(line: bytes, there: bytes) -> bool:
+    """Return whether two lines tell entries of one kind and target; the content is for others to compare."""
+    if line.rpartition(b"\0")[0] == there.rpartition(b"\0")[0]:
+        return True
+    wanted, found = from_line(line), from_line(there)
+    return (wanted.kind, wanted.target) == (found.kind, found.target)

@@ -6,21 +6,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .._owner import owner
 from ..streams._leftovers import abandoned
+from ..streams._spec import Step
 from . import _shell
-from ._apply import entries, write_commands
+from ._apply import write_commands
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
 from ._job import Job
 from ._listing import PathKind, read_listing
-from ._manifest import Kind, key
+from ._manifest import Kind, from_line, key, key_of, kind_of, path_of
 from ._plan import SHOWN, Plan, Planner, Rules, Work, same_size
 from ._spool import Spool
-from ._sums import differing, sums, unproven
+from ._sums import agree, differing, sums, unproven
 
 _SHOWN_LINES = 10_000
 _NAMED = 5
@@ -28,7 +29,7 @@ _NAMED = 5
 
 def send_tree(job: Job) -> None:
     """Bring the destination to what the source is, and note it in the result; raise TransferError."""
-    rules = Rules(job.request.delete, job.dest.uid, job.request.checksum)
+    rules = Rules(job.request.delete, job.dest.uid, job.request.checksum, job.request.diff)
     wrong = Spool()
     try:
         if rules.by_checksum:
@@ -60,35 +61,52 @@ def _shown(path: bytes) -> str:
 
 def _compare_sums(job: Job, wrong: Spool) -> None:
     """Write the keys of those files of one size whose content differs."""
-    names = Spool()
+    names, found = Spool(), _Sums(job, job.root)
     try:
         for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()):
             names.write(_name(entry.path))
-        paths = (entry.path for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()))
-        for path in _differing(job, names, paths, job.root):
+        if not names.file.tell():
+            return
+
+        def paths() -> Iterator[bytes]:
+            return (entry.path for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()))
+
+        found.read(names)
+        for path in found.differing(paths):
             wrong.write(key(path) + b"\n")
     finally:
         names.close()
+        found.close()
 
 
-def _differing(job: Job, names: Spool, paths: Iterator[bytes], root: str) -> Iterator[bytes]:
-    """Return those of the named files that are not known to be the same in the source and below ``root``."""
-    if not names.file.tell():
-        return
-    one, other = Spool(), Spool()
-    ends, ok = job.ends, _shell.SUMMED
-    try:
-        src, dest = _shell.sums_script(job.request.src.path), _shell.sums_script(root)
+class _Sums:
+    """The checksums of the same files in the source and below a directory of the destination."""
+
+    def __init__(self, job: Job, root: str) -> None:
+        self._job = job
+        self._root = root
+        self._src, self._dest = Spool(), Spool()
+
+    def read(self, names: Spool, *further: Step) -> None:
+        """Have both ends read the named files, and let further steps run beside that."""
+        ends, ok = self._job.ends, _shell.SUMMED
+        src, dest = _shell.sums_script(self._job.request.src.path), _shell.sums_script(self._root)
         ends.report(
-            ends.command("checksums of source", ends.src, src, NAMES, one, ok),
-            ends.command("checksums of destination", ends.dest, dest, NAMES, other, ok),
+            ends.command("checksums of source", ends.src, src, NAMES, self._src, ok),
+            ends.command("checksums of destination", ends.dest, dest, NAMES, self._dest, ok),
+            *further,
             names=names,
         )
-        first, second = itertools.tee(paths)
-        yield from differing(sums(first, one.chunks()), sums(second, other.chunks()))
-    finally:
-        one.close()
-        other.close()
+
+    def differing(self, paths: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+        """Return those of the paths, which are those of the names, whose content is not known to be the same."""
+        if agree(paths(), self._src.lines(), self._dest.lines()):
+            return
+        yield from differing(sums(paths(), self._src.chunks()), sums(paths(), self._dest.chunks()))
+
+    def close(self) -> None:
+        self._src.close()
+        self._dest.close()
 
 
 def _report(job: Job, plan: Plan) -> None:
@@ -128,46 +146,43 @@ class _Execution:
         self._rules = rules
         self._staging = f".manifold-{job.result.operation_id}.{owner()}.part"
         self._sparse = job.src.tar == job.dest.tar == "gnu"
+        self._fresh = job.dest.kind is PathKind.ABSENT
+        """Whether the root is to be made."""
 
     def run(self) -> list[bytes]:
         """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
 
         Whatever happens, the staging directory goes.
         """
-        job, ends = self._job, self._job.ends
-        fresh = job.dest.kind is PathKind.ABSENT
         try:
-            if fresh:
-                script = _shell.make_root_script(job.root, job.request.create_parents)
-                ends.report(ends.command("make destination", ends.dest, script, NAMES))
             lost = self._send()
-            job.result.changed = True
+            self._job.result.changed = True
             self._apply(lost)
         except BaseException:
-            self._clean(empty_root=fresh)
+            if self._plan.stages:
+                self._job.ends.clean(self._job.root, self._staged, empty_root=self._fresh)
             raise
-        self._clean(empty_root=False)
         self._directories()
         return lost
 
-    def _clean(self, *, empty_root: bool) -> None:
-        """Remove the staging directory, and those of transfers that were killed."""
-        left = [f".manifold-{each}.part" for each in abandoned(self._job.dest.left)]
-        if left or self._plan.stages:
-            self._job.ends.clean(self._job.root, [self._staging, *left], empty_root=empty_root)
+    @property
+    def _staged(self) -> list[str]:
+        """The staging directory, and those of transfers that were killed."""
+        return [self._staging, *(f".manifold-{each}.part" for each in abandoned(self._job.dest.left))]
 
     def _send(self) -> list[bytes]:
         """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
         names, files = Spool(), Spool()
         try:
-            for work, entry in entries(self._plan):
+            for work, line in self._plan.lines():
                 if work is Work.SEND:
-                    names.write(_name(entry.path))
-                    if entry.kind is Kind.FILE:
-                        files.write(_name(entry.path))
+                    name = _name(path_of(key_of(line)))
+                    names.write(name)
+                    if kind_of(line) is Kind.FILE:
+                        files.write(name)
             if not names.file.tell():
                 return []
-            staging = _shell.stage_script(self._job.root, self._staging)
+            staging = _shell.stage_script(self._job.root, self._staging, self._fresh, self._job.request.create_parents)
             self._archive("unpack", staging, names)
             return self._verify(files)
         finally:
@@ -184,21 +199,27 @@ class _Execution:
 
     def _verify(self, files: Spool) -> list[bytes]:
         """Return the paths of what did not arrive as it is in the source now."""
-        job, ends = self._job, self._job.ends
-        staged = f"{job.root.rstrip('/')}/{self._staging}"
-        sent = (entry for work, entry in entries(self._plan) if work is Work.SEND)
-        paths = (entry.path for work, entry in entries(self._plan) if work is Work.SEND and entry.kind is Kind.FILE)
-        wrong = list(_differing(job, files, paths, staged))
-        raw = Spool()
+        ends = self._job.ends
+        staged = f"{self._job.root.rstrip('/')}/{self._staging}"
+        raw, found = Spool(), _Sums(self._job, staged)
         try:
-            ends.report(ends.command("list what arrived", ends.dest, _shell.list_script(staged), NAMES, raw))
+            script = _shell.unfed(_shell.list_script(staged))
+            found.read(files, ends.command("list what arrived", ends.dest, script, NAMES, raw))
+            wrong = list(found.differing(self._files))
             arrived = read_listing(raw, Filter())
             try:
+                sent = (line for work, line in self._plan.lines() if work is Work.SEND)
                 return list(unproven(sent, arrived.manifest.lines(), wrong))
             finally:
                 arrived.close()
         finally:
             raw.close()
+            found.close()
+
+    def _files(self) -> Iterator[bytes]:
+        """Return the paths of the files that are sent."""
+        lines = (line for work, line in self._plan.lines() if work is Work.SEND)
+        return (path_of(key_of(line)) for line in lines if kind_of(line) is Kind.FILE)
 
     def _apply(self, lost: list[bytes]) -> None:
         """Rename, link, set and remove."""
@@ -206,9 +227,11 @@ class _Execution:
         commands = Spool()
         try:
             write_commands(self._plan, self._rules, self._staging, lost, commands.write)
-            if commands.file.tell():
-                script = _shell.apply_script(job.root)
-                ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
+            if not commands.file.tell() and not self._plan.stages:
+                return
+            make = self._fresh and not self._plan.sends
+            script = _shell.apply_script(job.root, make, job.request.create_parents, self._staged)
+            ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
         finally:
             commands.close()
 
@@ -221,8 +244,9 @@ class _Execution:
 def _tell_lost(job: Job, plan: Plan, lost: list[bytes]) -> None:
     """Take what was not put in place out of the result, and raise TransferError."""
     names = frozenset(lost)
-    for work, entry in entries(plan):
-        if work is Work.SEND and entry.path in names:
+    for work, line in plan.lines():
+        if work is Work.SEND and path_of(key_of(line)) in names:
+            entry = from_line(line)
             job.result.files -= entry.kind is Kind.FILE
             job.result.links -= entry.kind is Kind.LINK
             job.result.bytes -= entry.size if entry.kind is Kind.FILE else 0
