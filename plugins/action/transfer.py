@@ -28,6 +28,8 @@ ARGUMENTS: dict[str, Any] = {
     "include": {"type": "list", "elements": "str", "default": []},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "create_parents": {"type": "bool", "default": False},
+    "resume": {"type": "bool", "default": True},
+    "streams": {"type": "int", "default": 1},
     "connect_timeout": {"type": "float", "default": 60},
 }
 
@@ -69,6 +71,8 @@ class ActionModule(ActionBase):
             delete=arguments["delete"],
             allow_empty=arguments["allow_empty"],
             create_parents=arguments["create_parents"],
+            resume=arguments["resume"],
+            streams=arguments["streams"],
             check_mode=bool(self._task.check_mode),
             diff=bool(self._task.diff),
             connect_timeout=arguments["connect_timeout"],

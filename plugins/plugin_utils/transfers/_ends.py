@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..contexts._base import Context, ContextError
+from ..contexts._base import Context, ContextError, sentence
 from ..contexts._local import LocalContext
 from ..streams._errand import Errand, run_errands
-from ..streams._pipeline import Options, run_pipeline
+from ..streams._pipeline import Options, WhenReady, run_pipeline
 from ..streams._result import PipelineResult
 from ..streams._spec import Step, StepKind
 from . import _shell
@@ -53,17 +53,33 @@ class Ends:
 
     def run(self, steps: Sequence[Step], *, metered: bool = False) -> PipelineResult:
         """Run steps whose contexts are the roles of the ends; raise TransferError if one fails."""
+        result = self.attempt(steps, metered=metered)
+        if result.failed_step is not None:
+            raise TransferError(result.msg or f"'{result.failed_step}' failed")
+        return result
+
+    def attempt(
+        self, steps: Sequence[Step], *, metered: bool = False, when_ready: WhenReady | None = None
+    ) -> PipelineResult:
+        """Run steps whose contexts are the roles of the ends, and return what came of it."""
         options = Options(
             connect_timeout=self._request.connect_timeout,
             meter=self._request.meter if metered else None,
             stdout_limit=0,
             keep_contexts=True,
+            when_ready=when_ready,
         )
         result = run_pipeline(steps, self._resolve, options)
         self.warnings += result.warnings
-        if result.failed_step is not None:
-            raise TransferError(result.msg or f"'{result.failed_step}' failed")
         return result
+
+    def errand(self, name: str, end: End, script: str, seconds: float) -> str:
+        """Run a short script at an end and return what it printed; raise TransferError if it fails."""
+        (result,) = run_errands([Errand(name, end.context, script)], seconds)
+        if not result.done:
+            said = " / ".join(line.strip() for line in result.stderr.splitlines() if line.strip()) or "no message"
+            raise TransferError(sentence(f"'{name}' ({end.context.name}): {said}", result.remedy))
+        return result.stdout
 
     @staticmethod
     def names(spool: Spool) -> Step:

@@ -27,6 +27,10 @@ class Request:
     allow_empty: bool = False
     """Whether ``delete`` may empty the destination."""
     create_parents: bool = False
+    resume: bool = True
+    """Whether what arrived of a large file stays when its transfer is cut, and is gone on with."""
+    streams: int = 1
+    """How many parts of a large file are sent side by side."""
     check_mode: bool = False
     diff: bool = False
     connect_timeout: float = 60.0
@@ -45,6 +49,10 @@ class Result:
     changed: bool = False
     files: int = 0
     bytes: int = 0
+    resumed: int = 0
+    """Bytes of a large file that an earlier transfer left, and that were proven."""
+    streams: int = 1
+    """How many parts of a file were sent side by side."""
     links: int = 0
     directories: int = 0
     attributes: int = 0
@@ -67,6 +75,7 @@ class Result:
         names = ("operation_id", "duration_ms", "changed", "src", "dest", "files", "bytes", "links", "directories")
         result: dict[str, Any] = {name: getattr(self, name) for name in names}
         result |= {name: getattr(self, name) for name in ("attributes", "deleted", "unchanged", "excluded")}
+        result |= {"resumed": self.resumed, "streams": self.streams}
         result |= {"skipped": list(self.skipped), "unstable": list(self.unstable)}
         result["rate"] = round(self.bytes * 1000 / self.duration_ms) if self.duration_ms else 0
         result["failed"] = self.failure is not None
