@@ -118,8 +118,8 @@ def _expected_extras(src: Held, before: Held, *, delete: bool, excludes: bool) -
 
 
 def _comparable(held: Held) -> Held:
-    """Leave out how many names a file has: there may be more, which the source does not have."""
-    return {path: what[:6] for path, what in held.items()}
+    """Leave out how many names a file has, of which there may be more, and a link's owner, which is not compared."""
+    return {path: what[: 2 if what[0] == "link" else 6] for path, what in held.items()}
 
 
 def _groups(held: Held, paths: set[bytes]) -> set[frozenset[bytes]]:

@@ -32,7 +32,7 @@ _PROBE_LIMIT = 200
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
 _OURS = b".manifold-"
-_BEFORE_1970 = re.compile(rb"(\0\S+ \S+ \S+ \S+ \S+ )-\d+ ")
+_BEFORE_1970 = re.compile(rb"(\0. [0-7]+ \d+ )-\d+(?=\0)")
 """The time in a line of a manifest, if it is one that archives of busybox do not know."""
 
 
@@ -81,7 +81,7 @@ def read_listing(raw: Spool, keep: Filter, *, packs: bool = False) -> Listing:
     try:
         entries = (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
         if packs and tar == "busybox":
-            entries = (_BEFORE_1970.sub(rb"\g<1>0 ", line, count=1) for line in entries)
+            entries = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) for line in entries)
         listing.manifest.file.writelines(_filtered(sorted_lines(entries), keep, listing))
     except BaseException:
         listing.close()

@@ -285,7 +285,7 @@ class Planner:
         """Decide about a file or a symbolic link."""
         if wanted.kind is Kind.FILE:
             self._file(wanted, found)
-        elif found is not None and found.kind is Kind.LINK and self._same_link(wanted, found):
+        elif found is not None and found.kind is Kind.LINK and wanted.target == found.target:
             self.plan.unchanged += 1
         else:
             self._send(wanted)
@@ -375,13 +375,8 @@ class Planner:
         """Return whether attributes are to be set, of an entry whose content is there."""
         if not self._mine(found):
             return False
-        return self._owners_differ(wanted, found) or wanted.mode != found.mode or wanted.mtime != found.mtime
-
-    def _owners_differ(self, wanted: Entry, found: Entry) -> bool:
-        return self._rules.uid == 0 and (wanted.uid, wanted.gid) != (found.uid, found.gid)
-
-    def _same_link(self, wanted: Entry, found: Entry) -> bool:
-        return wanted.target == found.target and not self._owners_differ(wanted, found)
+        owners = self._rules.uid == 0 and (wanted.uid, wanted.gid) != (found.uid, found.gid)
+        return owners or wanted.mode != found.mode or wanted.mtime != found.mtime
 
     def _same_content(self, wanted: Entry, found: Entry) -> bool:
         if wanted.size != found.size:

@@ -121,12 +121,6 @@ def test_what_differs_is_planned(
     assert planned(source, there, rules) == {**NOTHING, **expected}
 
 
-@pytest.mark.parametrize(("rules", "work"), [(Rules(uid=0), ["S l"]), (Rules(uid=7), [])])
-def test_a_link_of_another_owner_is_replaced_by_root_alone(rules: Rules, work: list[str]) -> None:
-    wanted, found = (file("l", kind=Kind.LINK, target=b"x", gid=gid) for gid in (0, 5))
-    assert planned([wanted], [found], rules)["work"] == work
-
-
 def test_by_checksum_only_what_differs_is_sent() -> None:
     source = [file("a"), file("b"), file("c")]
     there = [file("a", mtime=1), file("b", mtime=1), file("c")]
