@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Context
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _file, _large
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _file
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._partial import origin
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
