@@ -78,7 +78,7 @@ def write_commands(
     batches = Batches(write)
     lost = frozenset(failed)
     for path in sorted(lost):
-        batches.add("rm -f --", command_name(path, staging))
+        batches.add("rm -rf --", command_name(path, staging))
     batches.flush()
     _complete(plan, staging, lost, batches)
     _remove(plan.cleared, batches)

@@ -11,18 +11,19 @@ from ..streams._marker import new_nonce
 from ..streams._spec import Step
 from . import _shell
 from ._apply import FEW, write_commands
+from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
 from ._how import choose
 from ._job import Job
-from ._listing import PathKind, listed_lines, read_listing
+from ._listing import Listing, PathKind, listed_lines, read_listing
 from ._manifest import Kind, from_line, key_of, kind_of, path_of
 from ._plan import Plan, Rules
 from ._progress import Member
 from ._spool import Spool
-from ._sums import agree, by_key, missing_or_differing, sums, unproven
+from ._sums import agree, by_key, missing_or_differing, sums, unasked, unproven
 
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
@@ -183,10 +184,20 @@ class Delivery:
             raise TransferError(f"dest: {self._job.result.dest}: the list of what arrived is not whole")
         arrived = read_listing(there, Filter(), end if end >= 0 else None)
         try:
+            self._refuse_unasked(arrived)
             wrong = self._differing(here, there, end, end + len(separator)) if end >= 0 else []
             yield from unproven(self._plan.sent(), arrived.manifest.lines(), wrong)
         finally:
             arrived.close()
+
+    def _refuse_unasked(self, arrived: Listing) -> None:
+        """Raise TransferError if there is more in the staging directory than the plan has for it."""
+        extra = next(unasked((line for _work, line in self._plan.lines()), arrived.manifest.lines()), None)
+        if extra is not None:
+            raise TransferError(
+                f"src: {self._job.request.src} sent {extra.decode(errors='backslashreplace')!r}, which was not asked "
+                f"for; nothing was put in place at {self._job.result.dest}. What is tar there?"
+            )
 
     def _differing(self, here: Spool, there: Spool, end: int, start: int) -> list[bytes]:
         """Return the paths of the files whose checksums are not known to be the same."""
@@ -214,11 +225,11 @@ class Delivery:
 
     def _set_directories(self) -> None:
         """Set the attributes of directories, which everything before may have changed, by an archive of them."""
-        ends, names = self._job.ends, Spool()
+        ends, archive = self._job.ends, Spool()
         try:
-            for line in self._plan.directories.lines():
-                names.write(name_of(path_of(key_of(line[1:]))))
-            pack = _shell.pack_script(self._job.request.src.path, self._sparse)
-            ends.run(self._chain(names, pack, _shell.unpack_script(self._job.root), None, " directories"))
+            write_archive((from_line(line[1:]) for line in self._plan.directories.lines()), archive.write)
+            source = ends.names(archive, "archive of directories")
+            unpack = _shell.unpack_script(self._job.root)
+            ends.run([source, ends.command("attributes of directories", ends.dest, unpack, source.name)])
         finally:
-            names.close()
+            archive.close()

@@ -33,6 +33,8 @@ _PROBE_LIMIT = 4096
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
 _OURS = b".manifold-"
+_BEFORE_1970 = re.compile(rb"(\0. [0-7]+ \d+ )-\d+(?=\0)")
+"""The time in a line of a manifest, if it is one that archives of busybox do not know."""
 
 
 @dataclass
@@ -71,9 +73,14 @@ class Listing:
         self.protected.close()
 
 
-def read_listing(raw: Spool, keep: Filter, end: int | None = None) -> Listing:
-    """Return what a list script printed, up to an offset; raise TransferError if it makes no sense."""
+def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, packs: bool = False) -> Listing:
+    """Return what a list script printed, up to an offset; raise TransferError if it makes no sense.
+
+    ``packs``: what is listed is going to be packed there, and the times are those that an archive will have.
+    """
     listing, printed = _begin(raw, end)
+    if packs and listing.tar == "busybox":
+        printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) for line in printed)
     try:
         listing.manifest.file.writelines(_filtered(sorted_lines(printed), keep, listing))
     except BaseException:

@@ -287,7 +287,7 @@ class Planner:
         """Decide about a file or a symbolic link."""
         if wanted.kind is Kind.FILE:
             self._file(wanted, found)
-        elif found is not None and found.kind is Kind.LINK and found.target == wanted.target:
+        elif found is not None and found.kind is Kind.LINK and wanted.target == found.target:
             self.plan.unchanged += 1
         else:
             self._send(wanted)

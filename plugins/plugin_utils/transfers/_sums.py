@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ._errors import TransferError
-from ._manifest import from_line, key, path_of
+from ._manifest import Kind, from_line, key, kind_of, path_of
 from ._plan import joined
 from ._spool import sorted_lines
 
@@ -49,7 +49,10 @@ def sums(names: Iterable[bytes], chunks: Iterator[bytes]) -> Iterator[Sum]:
 
 def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
     """Return how many bytes at the start of the buffer are the checksum of a file, 0 if it is not of this one."""
-    for mark, written in ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r"))):
+    # with its mark, openssl escapes line breaks and nothing else
+    of_openssl = name.replace(b"\n", b"\\n")
+    forms = ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r")), (b"\\", of_openssl))
+    for mark, written in forms:
         at = len(mark) + _DIGEST
         if buffer.startswith(mark) and buffer[at : at + 1] == b" " and buffer[at + 1 : at + 2] in (b" ", b"*"):
             line = written + b"\n"
@@ -116,6 +119,26 @@ def unproven(sent: Iterable[bytes], staged: Iterable[bytes], differing_files: It
             next_wrong = next(wrong, None)
         if is_wrong or there is None or not _arrived(line, there):
             yield path_of(name)
+
+
+def unasked(planned: Iterable[bytes], staged: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the paths of what arrived and was not asked for; both are lines of entries in the order of the tree.
+
+    Directories that were not asked for are there on the way to what was.
+    """
+    way = b""
+    for name, line, there in joined(planned, staged):
+        if way and not name.startswith(way):
+            yield path_of(way[:-1])
+        way = b""
+        if there is None or not name or (line is not None and kind_of(line) is not Kind.DIRECTORY):
+            continue
+        if kind_of(there) is not Kind.DIRECTORY:
+            yield path_of(name)
+        elif line is None:
+            way = name + b"\x01"
+    if way:
+        yield path_of(way[:-1])
 
 
 def _arrived(line: bytes, there: bytes) -> bool:
