@@ -13,8 +13,9 @@ from ..streams._errand import Errand, run_errands
 from ._copy import is_one_place
 from ._errors import TransferError
 from ._job import Job
+from ._listing import PathKind
 from ._plan import Plan
-from ._shell import PACKERS
+from ._shell import COPIES, PACKERS
 
 _WORTH = 1 << 20
 """Bytes from which on it is worth to compress."""
@@ -34,18 +35,22 @@ class How:
     """What compresses it; None for nothing."""
     shards: int = 1
     """How many archives are sent side by side."""
+    copies: bool = False
+    """Whether all of it is copied by ``cp``."""
 
 
 def choose(job: Job, plan: Plan) -> How:
     """Return how the tree of a plan is sent; raise TransferError if it cannot be as it was asked for."""
     asked, streams = job.request.compress, job.request.streams
-    both = [packer for packer in PACKERS if packer in job.src.packers & job.dest.packers]
+    both = [packer for packer in PACKERS if packer in job.src.tools & job.dest.tools]
     if asked in PACKERS and asked not in both:
-        end, listing = (job.ends.src, job.src) if asked not in job.src.packers else (job.ends.dest, job.dest)
-        there = ", ".join(sorted(listing.packers)) or "neither zstd nor gzip"
+        end, listing = (job.ends.src, job.src) if asked not in job.src.tools else (job.ends.dest, job.dest)
+        there = ", ".join(sorted(listing.tools.intersection(PACKERS))) or "neither zstd nor gzip"
         raise TransferError(
             f"compress: context '{end.context.name}' has no {asked}, but {there}. Install it there, or set 'auto'."
         )
+    if _can_copy(job, plan):
+        return How(copies=True)
     near = is_one_place(job) or plan.size < _WORTH
     far = not near and plan.size >= _WORTH_A_LOOK and _is_far(job)
     shards = min(streams if streams > 1 else _FAR_SHARDS if far else 1, max(1, plan.files + plan.links))
@@ -54,6 +59,16 @@ def choose(job: Job, plan: Plan) -> How:
     # gzip is slower than most networks
     pays = [packer for packer in both if packer == "zstd" or far]
     return How(pays[0] if pays and not near else None, shards)
+
+
+def _can_copy(job: Job, plan: Plan) -> bool:
+    """Return whether all of the tree can be copied, as it is, by one program to where nothing is yet."""
+    if not is_one_place(job) or COPIES not in job.dest.tools or job.dest.kind is not PathKind.ABSENT:
+        return False
+    # two ends that a workload's name stands for may be two pods
+    if job.ends.dest.context.kind is ContextKind.KUBERNETES:
+        return False
+    return not (job.src.excluded or job.src.matched or plan.specials or plan.joins or plan.locked)
 
 
 def _is_far(job: Job) -> bool:

@@ -50,8 +50,8 @@ class Listing:
     uid: int
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
-    packers: frozenset[str] = frozenset()
-    """What can compress there: ``zstd``, ``gzip``."""
+    tools: frozenset[str] = frozenset()
+    """What there is of what is not needed: ``zstd``, ``gzip``, ``cp``."""
     free: int | None = None
     """Free bytes of its file system, None if that is not known."""
     matched: bool = False
@@ -105,9 +105,9 @@ def _begin(raw: Spool, end: int | None) -> tuple[Listing, Iterator[bytes]]:
         raise TransferError(f"what a list of files begins with makes no sense: {head[:_PROBE_LIMIT]!r}")
     kind, inside, exists, writable, uid, tar, form, tools = (group.decode() for group in match.groups())
     free = free_bytes(df.decode(errors="replace"))
-    packers = frozenset(filter(None, tools.split(",")))
+    found = frozenset(filter(None, tools.split(",")))
     sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
-    listing = Listing(PathKind(kind), *sure, packers, free, inside == "2")
+    listing = Listing(PathKind(kind), *sure, found, free, inside == "2")
     return listing, (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
 
 

@@ -41,6 +41,7 @@ case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox
 case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
 z=
 for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
 echo "$k $i $e $w $(id -u) $t $f ${{z:-,}}"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
@@ -82,6 +83,15 @@ _UNPACK = r"""o=
 """
 _COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
 _DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
+COPIES = "cp"
+"""Among the tools of a place: a cp that keeps all attributes, and clones what can be cloned."""
+_COPY = r"""s=$(cd {src} && pwd -P) || exit {failed}
+{make}d=$PWD
+cd "$s" || exit {failed}
+xargs -0 -n {batch} -P "$(nproc 2>/dev/null || echo 1)" cp -a --reflink=auto -t "$d" --
+case $? in 0 | 123) ;; *) exit {failed} ;; esac
+cd "$d" || exit {failed}
+"""
 PACKERS = ("zstd", "gzip")
 """What an archive may be compressed by, the faster one first."""
 
@@ -132,6 +142,14 @@ def make_script(root: str, staging: str, make: str, parents: bool) -> str:
 def stage_script(make: str, separator: str | None, packer: str | None = None) -> str:
     """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
     return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator)
+
+
+def copy_script(src: str, make: str, batch: int, separator: str | None) -> str:
+    """Return the script that copies what is named on its input to where another one goes (``make``), and reports.
+
+    Each process copies as many as a ``batch``.
+    """
+    return _HEAD + _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED) + report_script(separator)
 
 
 def report_script(separator: str | None) -> str:
