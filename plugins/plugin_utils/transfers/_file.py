@@ -27,8 +27,9 @@ def send_file(job: Job) -> None:
     same = found is not None and _same(job, wanted, found)
     if not same:
         note_before(job, found, content=True)
-        result.files, result.bytes, result.changed = 1, wanted.size, True
-        if not job.request.check_mode:
+        if job.request.check_mode:
+            result.files, result.bytes, result.changed = 1, wanted.size, True
+        else:
             _stream(job, wanted, owns)
         note_after(job, wanted, content=True)
         return
@@ -83,9 +84,8 @@ def _stream(job: Job, wanted: Entry, owns: bool) -> None:
         mtime=wanted.mtime,
         create_parents=job.request.create_parents,
     )
-    job.result.changed = False
     done = ends.run([read, write], metered=True)
-    job.result.changed = done.changed
+    job.result.files, job.result.changed = 1, done.changed
     job.result.bytes, job.result.checksum = done.sinks[0].bytes, done.sinks[0].checksum
     now = _look_again(job)
     before = (wanted.size, wanted.mtime, wanted.inode)

@@ -180,3 +180,10 @@ def test_the_rate_limit_holds_for_what_is_sent(here: Path, what: str) -> None:
     result = _send(here, what, rate_limit=400_000)
     assert result.failure is None
     assert result.duration_ms >= 1000 * size / 400_000 - 500, "a limit lets pass what it allows in a moment at once"
+
+
+def test_a_file_that_could_not_be_sent_shows_no_difference(here: Path) -> None:
+    (here / "there" / FILE).write_text("old")
+    result = _send(here, FILE, Failing("a", "read", cuts_output(1000, "close")), diff=True)
+    assert result.failure and (result.files, result.bytes, result.changed) == (0, 0, False)
+    assert result.before.startswith("size: 3\n") and result.after == result.before
