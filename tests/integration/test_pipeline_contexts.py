@@ -366,10 +366,11 @@ def test_pods_by_kubeconfig_context_namespace_and_container(pod: Pods, inventory
         container = expected[name].rpartition("/")[2]
         return {"name": "read", "context": name, "command": f'cat "$POD_ROOT/{container}"'}
 
-    scratch = tmp_path / "scratch"
+    places = inventory(text=str({"all": {"hosts": hosts}}))
+    scratch = places.directory / "tmp"  # short: newer ansible-core listens on a socket in it
     scratch.mkdir()
     tasks = [pipeline(name, read(name), {"context": name, "argv": ["cat"]}) for name in hosts]
-    result = inventory(text=str({"all": {"hosts": hosts}})).run_playbook([play(*tasks)], env={"TMPDIR": str(scratch)})
+    result = places.run_playbook([play(*tasks)], env={"TMPDIR": str(scratch)})
     assert {name: tail_of(result.check(), name).get("stdout") for name in hosts} == {
         name: f"{text}\n" for name, text in expected.items()
     }

@@ -80,14 +80,8 @@ class Inventory:
         extra_vars: Mapping[str, Any] | None = None,
         timeout: float = 300,
     ) -> PlaybookResult:
-        """Run a playbook to its end; ``args`` are further arguments of ansible-playbook.
-
-        Once more if Ansible itself did not come up, see :attr:`PlaybookResult.never_began`.
-        """
-        result = self.play_async(playbook, *args, env=env, extra_vars=extra_vars).wait(timeout)
-        if result.never_began:
-            result = self.play_async(playbook, *args, env=env, extra_vars=extra_vars).wait(timeout)
-        return result
+        """Run a playbook to its end; ``args`` are further arguments of ansible-playbook."""
+        return self.play_async(playbook, *args, env=env, extra_vars=extra_vars).wait(timeout)
 
     def play_async(
         self,

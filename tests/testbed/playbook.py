@@ -54,14 +54,6 @@ class PlaybookResult:
     stderr: str
     tasks: list[TaskResult] = field(repr=False)
 
-    @property
-    def never_began(self) -> bool:
-        """Whether ansible-core gave up before it read the playbook.
-
-        Since 2.20 it waits five seconds for a thread of its own, which a busy machine may fail to start by then.
-        """
-        return self.rc == 250 and not self.tasks and "Local RPC server did not start" in self.stderr
-
     def check(self) -> PlaybookResult:
         """Return the result itself; raise PlaybookError unless the exit status is 0."""
         if self.rc != 0:

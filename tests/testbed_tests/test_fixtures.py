@@ -17,7 +17,6 @@ import pytest
 
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory, LeftBehindError
-from testbed.playbook import PlaybookResult, TaskResult
 from testbed.pods import PodHost
 from testbed.processes import RUN_VARIABLE, await_exit, children_of, command_of, marked
 from testbed.tier import Tier, missing
@@ -190,11 +189,3 @@ def test_the_name_of_a_pod_is_free_after_its_test(pod: Callable[..., PodHost]) -
     first = pod("web")
     delete_pod(first.kube, first.namespace, first.name)
     assert pod("web").root != first.root
-
-
-def test_ansible_that_did_not_come_up_is_told_from_a_play_that_failed() -> None:
-    said = "[ERROR]: Unexpected Exception, this is probably a bug: Local RPC server did not start.\n"
-    done = TaskResult("one", "look", "command", "ok", {})
-    assert PlaybookResult(250, "", said, []).never_began
-    assert not PlaybookResult(250, "", said, [done]).never_began
-    assert not PlaybookResult(2, "", "", []).never_began

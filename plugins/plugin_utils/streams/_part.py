@@ -16,6 +16,7 @@ from . import _shell
 from ._leftovers import owner
 from ._loop import Loop
 from ._marker import Mark, new_nonce
+from ._ranges import CHANGED_MEANWHILE
 from ._result import SinkResult
 from ._spec import Step
 from ._stage import BareStage, Stage
@@ -71,6 +72,16 @@ class Part:
         return self.sink is not None
 
     @property
+    def is_finished(self) -> bool:
+        """Whether a sink has done all that it is going to do."""
+        return self.written is not None and (self.written.committed or self.step.partial is not None)
+
+    @property
+    def temporary(self) -> _shell.Sink | None:
+        """The sink, if what it has written goes with it."""
+        return None if self.step.partial else self.sink
+
+    @property
     def reads_back(self) -> bool:
         """Whether the part has written its file and reads it back, which moves nothing here and may take long."""
         pump = self.stage.pump
@@ -108,6 +119,9 @@ class Part:
         if mark.rc not in self.step.ok_codes:
             raise self.failed(f"it failed with exit status {mark.rc}", passing=self._was_cut(mark))
         self._judge_input(mark)
+        printed = required(self.stage.pump, "pump of a stage that ran").moved
+        if self.step.state is not None and printed != self.size:
+            raise self.failed(f"it printed {printed} bytes of {self.size}: the source {CHANGED_MEANWHILE}")
         if self.sink is not None and self.writer is not None:
             self.written = self._judge_file(self.sink, self.writer)
         self.proof = Proof.TRANSPORT if self.step.bare else Proof.MARKER
@@ -146,6 +160,8 @@ def flows(parts: Sequence[Part]) -> list[Flow]:
     found = []
     if source.size is not None and source.stage.pump and all(end.writer is not source for end in ends):
         found.append(Flow(source.stage.pump.moved, source.size, source.step.name))
+    if len(ends) > 1 and all(end.step.partial for end in ends):
+        return [_together([end.writer for end in ends if end.writer])]
     for end in ends:
         pump = end.writer.stage.pump if end.writer else end.stage.pump
         if pump is not None:
@@ -155,6 +171,12 @@ def flows(parts: Sequence[Part]) -> list[Flow]:
     return [replace(flow, name="") for flow in found] if len(found) == 1 else found
 
 
+def _together(sources: Sequence[Part]) -> Flow:
+    """Return how far the parts of one file are."""
+    moved = sum(source.stage.pump.moved for source in sources if source.stage.pump)
+    return Flow(moved, sum(source.size or 0 for source in sources))
+
+
 def make_part(
     step: Step, context: Context, writer: Part | None, loop: Loop, operation: str, how: _shell.SinkScript
 ) -> Part:
@@ -162,7 +184,7 @@ def make_part(
     nonce = new_nonce()
     sink = None
     if step.dest is not None:
-        temporary = f"{operation}.{owner()}"
+        temporary = step.partial or f"{operation}.{owner()}"
         sink = _shell.Sink(step.dest, temporary, step.mode, step.owner, step.group, step.create_parents, step.mtime)
     if step.bare and step.argv:
         stage: Stage = BareStage(step.name, context, step.argv, nonce, loop)
@@ -179,9 +201,11 @@ def _script(
     step: Step, nonce: str, context: Context, sink: _shell.Sink | None, how: _shell.SinkScript, has_input: bool
 ) -> str:
     if sink is not None:
+        if step.partial is not None:
+            return _shell.range_sink_script(nonce, sink, step.extents or (), step.sparse)
         return _shell.sink_script(nonce, sink, how)
     if step.src is not None:
-        return _shell.file_script(nonce, step.src)
+        return _shell.file_script(nonce, step.src, extents=step.extents, state=step.state)
     return _command_script(step, nonce, context, has_input)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .._required import required
@@ -47,6 +47,11 @@ _REPORT_LIMIT = 4096
 
 Resolve = Callable[[str | None, bool | None, str | None], Context]
 """Gives the context for a name, become and become_user; raises ContextError."""
+
+Notes = Mapping[str, Sequence[str]]
+"""What a stage noticed while it checked, by what it is."""
+WhenReady = Callable[[Mapping[str, Notes]], Sequence[str]]
+"""Takes the notes of each step and returns which temporaries of other runs (``left``) the sinks remove besides."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ class Options:
     """Says how far it is."""
     keep_contexts: bool = False
     """Whether the contexts stay open: more is going to run there."""
+    when_ready: WhenReady | None = None
+    """Asked once every stage waits for its turn, before anything moves; what it raises ends the run."""
 
 
 def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> PipelineResult:
@@ -235,7 +242,8 @@ class _Run:
             self._start()
             self._check_space()
             if not self.options.check_mode:
-                self._release()
+                asked = self.options.when_ready
+                self._release(asked({part.step.name: part.stage.notes for part in self._active}) if asked else ())
                 self._move()
                 self._commit()
         finally:
@@ -325,9 +333,11 @@ class _Run:
 
     def _check_space(self) -> None:
         """Fail a sink that has no room for a file whose size is known."""
-        size = self.parts[0].size
+        sources = [part for part in self.parts if part.writer is None]
+        # with several sources, what they print goes into one file
+        size = None if None in (sizes := [part.size for part in sources]) else sum(each or 0 for each in sizes)
         for part in self._active:
-            if size is None or not part.is_sink or part.writer is not self.parts[0]:
+            if size is None or not part.is_sink or part.writer not in sources:
                 continue
             free = free_bytes(next(iter(part.stage.notes.get("space", [])), ""))
             if free is not None and free < size:
@@ -336,7 +346,8 @@ class _Run:
 
     # -- flowing -------------------------------------------------------------------------------------------------
 
-    def _release(self) -> None:
+    def _release(self, removed: Sequence[str]) -> None:
+        """Let the stages run; sinks remove these temporaries, and those that nobody will finish."""
         for keeper in self._keepers:
             if keeper.phase is Phase.READY:
                 keeper.release(CapturePump(keeper.stdout, 0))
@@ -346,7 +357,7 @@ class _Run:
             except ContextError as exc:
                 raise part.failed(f"{exc.operation}: {exc.cause}", exc.remedy) from exc
         for part in reversed(self._active):
-            part.stage.release(self._pump(part), abandoned(part.stage.notes.get("left", [])))
+            part.stage.release(self._pump(part), [*abandoned(part.stage.notes.get("left", [])), *removed])
 
     def _pump(self, part: Part) -> Pump:
         source = part.stage.stdout
@@ -431,7 +442,11 @@ class _Run:
     # -- committed -----------------------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        proven = [(part, part.sink, part.written) for part in self._active if part.sink and part.written]
+        proven = [
+            (part, part.sink, part.written)
+            for part in self._active
+            if part.sink and part.written and not part.step.partial
+        ]
         if not proven:
             return
         errands = [
@@ -460,7 +475,7 @@ class _Run:
             if (part.stage.phase is Phase.RUNNING and not part.settled)
             # A stage whose connection was lost is done here, and may still run there.
             or (part.stage.phase is Phase.DONE and not part.settled and part.stage.mark is None)
-            or (part.is_sink and part.stage.phase in released and not (part.written and part.written.committed))
+            or (part.is_sink and part.stage.phase in released and not part.is_finished)
         ]
         try:
             self._end_stages(unfinished)
@@ -473,7 +488,9 @@ class _Run:
         """End the processes of stages where they run, by a second connection: their inputs stay open till then."""
         released = [part for part in parts if part.stage.phase in (Phase.RUNNING, Phase.DONE)]
         pending = [
-            Errand(part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.sink, part.stage.group))
+            Errand(
+                part.step.name, part.context, _shell.abort_script(part.stage.nonce, part.temporary, part.stage.group)
+            )
             for part in released
             if not part.step.bare
         ]

@@ -18,7 +18,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from . import _ranges as ranges
 from ._counting import counted_body
+from ._extents import Extent, total
 from ._marker import PRINTF_FORMAT, UNCOUNTED
 
 KEEPER = "manifold keeper"
@@ -162,8 +164,8 @@ _FILE_CHECKS = r"""f={src}
 [ -d "$f" ] && refuse {is_directory}
 [ -e "$f" ] || refuse {missing}
 [ -r "$f" ] || refuse {unreadable}
-[ -f "$f" ] && note size "$(( $(size "$f") ))"
 """
+_NOTE_SIZE = '[ -f "$f" ] && note size "$(( $(size "$f") ))"\n'
 
 _SINK_CHECKS = r"""d={dest}
 p={parent}
@@ -333,8 +335,16 @@ def errand_script(nonce: str, body: str) -> str:
     return _head(nonce) + _READY + _ERRAND.format(body=body, uncounted=UNCOUNTED)
 
 
-def file_script(nonce: str, src: str, hashed: bool = False) -> str:
-    """Return the script of a stage that prints a file.
+def file_script(
+    nonce: str,
+    src: str,
+    hashed: bool = False,
+    extents: Sequence[Extent] | None = None,
+    state: str | None = None,
+) -> str:
+    """Return the script of a stage that prints a file, or parts of it.
+
+    With a ``state`` it fails unless the file is in that state before and after (_ranges.py).
 
     ``hashed`` adds a text of 64 bytes behind the file: the SHA-256 of what was printed, or where there is no tool for
     that its number of bytes, with blanks behind it.
@@ -345,7 +355,19 @@ def file_script(nonce: str, src: str, hashed: bool = False) -> str:
         missing=quote(f"the source {src} does not exist"),
         unreadable=quote(f"the source {src} is not readable for this user"),
     )
-    printing = _HASHED.format(src=path_word(src)) if hashed else f"exec cat {path_word(src)}"
+    word = path_word(src)
+    checks += _NOTE_SIZE if extents is None else f"note size {total(extents)}\n"
+    printing = _HASHED.format(src=word) if hashed else f"exec cat {word}"
+    if extents is not None:
+        checks += ranges.room_note()
+        printing = ranges.printing(word, extents)
+    elif state is not None:
+        printing = f"cat {word}\n"
+    if state is not None:
+        said = (f"the source {src} {ranges.CHANGED_BEFORE}", f"the source {src} {ranges.CHANGED_MEANWHILE}")
+        before, after = ranges.state_checks(word, quote(state), [quote(text) for text in said])
+        checks += before
+        printing += after
     run = f"export MANIFOLD_STAGE={nonce}; {printing}"
     return _head(nonce) + checks + _READY + _source_body(nonce, run)
 
@@ -411,9 +433,32 @@ def sink_script(nonce: str, sink: Sink, how: SinkScript) -> str:
     It notes the temporaries of other runs (``left``), the last line of df (``space``) and what the destination holds
     (``old``: size, time of change, SHA-256). The temporaries that are named when it is told to go it removes.
     """
+    checks = _sink_checks(sink, _PARENTS_CHECKED if how.dry else _PARENTS_MADE)
+    if how.checksum:
+        checks += _HASH_CHECK.format(message=quote(f"{NO_HASH_TOOL}; set checksum to none"))
+    if how.space:
+        checks += _SINK_SPACE
+    if how.state:
+        checks += _SINK_STATE.format(hash=_HASH_OF.format(file='"$d"') if how.checksum else _NO_HASH)
+    body = _SINK.format(hash=_HASH_OF.format(file='"$t"') if how.checksum else _NO_HASH, uncounted=UNCOUNTED)
+    return _head(nonce) + checks + _READY + body
+
+
+def range_sink_script(nonce: str, sink: Sink, extents: Sequence[Extent], sparse: bool) -> str:
+    """Return the script of a stage that writes its input to extents of a temporary and reports size and SHA-256.
+
+    It notes the temporaries of other runs (``left``), which of them nobody has written to for minutes (``idle``) or
+    days (``old``), and the last line of df (``space``).
+    """
+    checks = _sink_checks(sink, _PARENTS_MADE) + ranges.ages() + _SINK_SPACE
+    checks += _HASH_CHECK.format(message=quote(NO_HASH_TOOL))
+    return _head(nonce) + checks + _READY + ranges.writing(sink.operation, extents, sparse, UNCOUNTED)
+
+
+def _sink_checks(sink: Sink, parents: str) -> str:
+    """Return the checks of a sink before it is ready."""
     parent = "the home directory" if sink.parent == "." else sink.parent
-    parents = _PARENTS_CHECKED if how.dry else _PARENTS_MADE
-    checks = _SINK_CHECKS.format(
+    return _SINK_CHECKS.format(
         dest=path_word(sink.dest),
         parent=path_word(sink.parent),
         temporary=path_word(sink.temporary),
@@ -424,14 +469,6 @@ def sink_script(nonce: str, sink: Sink, how: SinkScript) -> str:
         no_parent=quote(f"the directory {parent} does not exist; make it first, or set 'create_parents'"),
         not_writable=quote(f"the directory {parent} is not writable for this user"),
     )
-    if how.checksum:
-        checks += _HASH_CHECK.format(message=quote(f"{NO_HASH_TOOL}; set checksum to none"))
-    if how.space:
-        checks += _SINK_SPACE
-    if how.state:
-        checks += _SINK_STATE.format(hash=_HASH_OF.format(file='"$d"') if how.checksum else _NO_HASH)
-    body = _SINK.format(hash=_HASH_OF.format(file='"$t"') if how.checksum else _NO_HASH, uncounted=UNCOUNTED)
-    return _head(nonce) + checks + _READY + body
 
 
 def commit_script(sink: Sink, size: int) -> str:
@@ -444,6 +481,11 @@ def commit_script(sink: Sink, size: int) -> str:
         attributes=sink.attributes(),
         compared="%a %u:%g" if sink.mtime is None else "%a %u:%g %Y",
     )
+
+
+def end_script(marks: Sequence[str]) -> str:
+    """Return the commands that end every process whose environment holds one of the marks."""
+    return _end(marks, _ENVIRONMENTS)
 
 
 def exists_script(path: str) -> str:

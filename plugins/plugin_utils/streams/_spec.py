@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, BinaryIO
 
 from .._nearest import nearest
+from ._extents import Extent
 
 CONTEXT_PARAMETERS = ("context", "pod", "container", "become", "become_user")
 _COMMAND_ONLY = ("environment", "chdir", "ok_codes", "proof", "repeatable")
@@ -95,6 +96,14 @@ class Step:
     """When a sink's file was changed last, in seconds since 1970; None for the time it is written."""
     output: BinaryIO | None = field(default=None, compare=False)
     """Where what a command prints goes, all of it, if no step reads it; what the file held before is cut off."""
+    state: str | None = None
+    """What has to be said of a source before and after it is read (_ranges.py), or the beginning of that."""
+    extents: tuple[Extent, ...] | None = None
+    """Which parts of its file a source prints, or a sink writes."""
+    partial: str | None = None
+    """Whose temporary a sink with extents writes to. It is the caller's to commit, and stays whatever happens."""
+    sparse: bool = False
+    """Whether a sink with extents makes holes of zeros."""
 
     @property
     def program(self) -> str | None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..contexts._base import Context, ContextError
+from ..contexts._base import Context, ContextError, sentence
 from ..contexts._local import LocalContext
 from ..streams._errand import Errand, run_errands
-from ..streams._pipeline import Options, run_pipeline
+from ..streams._pipeline import Options, WhenReady, run_pipeline
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step, StepKind
 from . import _shell
@@ -84,6 +84,15 @@ class Ends:
 
         Steps that are ``metered`` move the data; the limits of the rate and of a stall are theirs.
         """
+        result = self.attempt(steps, metered=metered)
+        if result.failed_step is not None:
+            raise self.failure(result)
+        return result
+
+    def attempt(
+        self, steps: Sequence[Step], *, metered: bool = False, when_ready: WhenReady | None = None
+    ) -> PipelineResult:
+        """Run steps as above, and return what came of it."""
         request = self._request
         options = Options(
             timeout=request.timeout,
@@ -95,13 +104,21 @@ class Ends:
             meter=self.progress.of(steps, moves=metered),
             stdout_limit=0,
             keep_contexts=True,
+            when_ready=when_ready,
         )
         result = run_pipeline(steps, self._resolve, options)
         self.warnings += result.warnings
         self._steps |= {(step.name, step.context): step for step in result.steps if step.context != NAMES}
-        if result.failed_step is not None:
-            raise self._failure(result)
         return result
+
+    def errand(self, name: str, end: End, script: str, seconds: float) -> str:
+        """Run a short script at an end and return what it printed; raise TransferError if it fails."""
+        (result,) = run_errands([Errand(name, end.context, script)], seconds)
+        if not result.done:
+            said = " / ".join(line.strip() for line in result.stderr.splitlines() if line.strip()) or "no message"
+            text = sentence(f"'{name}' ({end.context.name}): {said}", result.remedy)
+            raise TransferError(text, passing=result.rc is None)
+        return result.stdout
 
     def _within(self, seconds: float) -> float:
         """Return a number of seconds that does not lead beyond the time for the whole transfer."""
@@ -109,7 +126,8 @@ class Ends:
             return seconds
         return min(seconds, max(0.1, self._started + self._request.timeout - time.monotonic()))
 
-    def _failure(self, result: PipelineResult) -> TransferError:
+    def failure(self, result: PipelineResult) -> TransferError:
+        """Return the error for a pipeline that failed."""
         if self.has(0):
             return TransferError(result.msg or f"'{result.failed_step}' failed", passing=result.passing)
         contexts = [step.context for step in result.steps if step.name == result.failed_step]
@@ -120,11 +138,11 @@ class Ends:
         )
 
     @staticmethod
-    def names(spool: Spool) -> Step:
+    def names(spool: Spool, name: str = NAMES) -> Step:
         """Return the step that prints a list of names."""
         spool.rewind()
         # not a source: the progress of a list is no progress
-        return Step(NAMES, StepKind.COMMAND, context=NAMES, argv=("cat", spool.path))
+        return Step(name, StepKind.COMMAND, context=NAMES, argv=("cat", spool.path))
 
     @staticmethod
     def command(
@@ -136,11 +154,10 @@ class Ends:
 
     def report(self, *steps: Step, names: Spool | None = None) -> None:
         """Run scripts side by side that read the same names, if any, and print to spools."""
-        nothing = Spool()
-        try:
-            self.run([self.names(names or nothing), *steps])
-        finally:
-            nothing.close()
+        if names is not None:
+            self.run([self.names(names), *steps])
+        else:
+            self.run([replace(step, input=None) for step in steps])
 
     def clean(self, root: str, names: Sequence[str], *, empty_root: bool) -> None:
         """Remove directories of transfers from the destination; what cannot be removed becomes a warning.

@@ -1,21 +1,21 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A transfer of one file: a stream to a destination that appears whole or not at all."""
+"""A transfer of one file: compared, and sent by what suits it; it appears whole or not at all."""
 
 from __future__ import annotations
 
 from ..streams._shell import path_word
 from ..streams._spec import Step, StepKind
-from . import _shell
+from ._content import same_sums
+from ._copy import copy_file, is_one_place
 from ._diff import note_after, note_before
 from ._ends import NAMES
 from ._errors import TransferError
-from ._filter import Filter
 from ._job import Job
-from ._listing import Listing, read_listing
+from ._large import LARGE, raise_failure, send_large, state_of
+from ._listing import Listing
 from ._manifest import Entry, from_line
-from ._spool import Spool
 
 
 def send_file(job: Job) -> None:
@@ -30,7 +30,7 @@ def send_file(job: Job) -> None:
         if job.request.check_mode:
             result.files, result.bytes, result.changed = 1, wanted.size, True
         else:
-            _stream(job, wanted, owns)
+            _send(job, wanted, owns)
         note_after(job, wanted, content=True)
         return
     result.unchanged = 1
@@ -55,23 +55,24 @@ def _same(job: Job, wanted: Entry, found: Entry) -> bool:
         return False
     if not job.request.checksum:
         return wanted.mtime == found.mtime
-    one, other = Spool(), Spool()
-    try:
-        ends, src = job.ends, job.request.src
-        ends.report(
-            ends.command("checksum of source", ends.src, _shell.sum_file_script(src.path), NAMES, one),
-            ends.command("checksum of destination", ends.dest, _shell.sum_file_script(job.root), NAMES, other),
-        )
-        first, second = (b"".join(spool.chunks())[:64] for spool in (one, other))
-        return len(first) == 64 and first == second
-    finally:
-        one.close()
-        other.close()
+    return same_sums(job, job.root)
 
 
-def _stream(job: Job, wanted: Entry, owns: bool) -> None:
+def _send(job: Job, wanted: Entry, owns: bool) -> None:
+    """Send the file by what suits it."""
+    result, request = job.result, job.request
+    done = copy_file(job, wanted) if is_one_place(job) else None
+    if done is None and wanted.size >= LARGE and (request.resume or request.streams > 1):
+        done = send_large(job, wanted)
+    if done is None:
+        done = _stream(job, wanted, owns)
+    result.files, result.changed = 1, done
+    result.bytes = wanted.size - result.resumed
+
+
+def _stream(job: Job, wanted: Entry, owns: bool) -> bool:
     ends = job.ends
-    read = Step("read", StepKind.SOURCE, ends.src.role, src=job.request.src.path)
+    read = Step("read", StepKind.SOURCE, ends.src.role, src=job.request.src.path, state=state_of(wanted))
     write = Step(
         "write",
         StepKind.SINK,
@@ -84,31 +85,10 @@ def _stream(job: Job, wanted: Entry, owns: bool) -> None:
         mtime=wanted.mtime,
         create_parents=job.request.create_parents,
     )
-    done = ends.run([read, write], metered=True)
-    job.result.files, job.result.changed = 1, done.changed
-    job.result.bytes, job.result.checksum = done.sinks[0].bytes, done.sinks[0].checksum
-    now = _look_again(job)
-    before = (wanted.size, wanted.mtime, wanted.inode)
-    if now is None or (now.size, now.mtime, now.inode) != before or job.result.bytes != wanted.size:
-        job.result.unstable = (job.request.src.path,)
-        raise TransferError(
-            f"src: {job.request.src} changed while it was read; {job.result.dest} holds what was read. "
-            "Run it again when nobody writes to it."
-        )
-
-
-def _look_again(job: Job) -> Entry | None:
-    raw = Spool()
-    try:
-        script = _shell.list_script(job.request.src.path)
-        job.ends.report(job.ends.command("list source", job.ends.src, script, NAMES, raw))
-        listing = read_listing(raw, Filter())
-        try:
-            return _entry(listing)
-        finally:
-            listing.close()
-    finally:
-        raw.close()
+    done = ends.attempt([read, write], metered=True)
+    raise_failure(job, done)
+    job.result.checksum = done.sinks[0].checksum
+    return done.changed
 
 
 def _set(job: Job, wanted: Entry, owns: bool) -> None:

@@ -1,10 +1,11 @@
-# Copyright (c) 2026, manifold.core contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A manifest: what a tree holds, entry by entry, as a file of sorted lines.
 
 The order is that of the tree: a directory stands right before what is in it. So a line begins with a key in which the
 slash is the least of all bytes, and two manifests are compared by reading both once.
+
+A line is made of fields with a NUL between: the key; what two entries that need nothing done have in common (kind,
+mode, size, time of change); the target of a symbolic link; the number of names, owner, group and inode. So most lines
+are compared, and never taken apart. What means nothing is 0, the number of names of what is no file is 1.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from ._errors import TransferError
 
@@ -29,24 +30,24 @@ class Kind(Enum):
     """A device, a socket or a named pipe: it is reported and left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of a tree."""
 
     path: bytes
     """Below the root, without a slash at its start; empty for the root itself."""
     kind: Kind
     mode: int
-    """The permission bits, with set-user-ID and the like."""
+    """The permission bits, with set-user-ID and the like; of a symbolic link 0."""
     uid: int
     gid: int
     size: int
+    """Of a file; 0 for anything else."""
     mtime: int
-    """When it was changed last, in whole seconds since 1970."""
+    """When a file or directory was changed last, in whole seconds since 1970; 0 for anything else."""
     inode: bytes
     """Device and number: names of one file have it in common."""
     links: int
-    """How many names the file has."""
+    """How many names a file has; 1 for anything else."""
     target: bytes = b""
     """What a symbolic link points to."""
 
@@ -83,17 +84,17 @@ def path_of(name: bytes) -> bytes:
 
 def to_line(entry: Entry) -> bytes:
     """Return an entry as a line."""
-    return b"%s\0%s %o %d %d %d %d %s %d %s\n" % (
+    return b"%s\0%s %o %d %d\0%s\0%d %d %d %s\n" % (
         key(entry.path),
         entry.kind.value.encode(),
         entry.mode,
-        entry.uid,
-        entry.gid,
         entry.size,
         entry.mtime,
-        entry.inode,
-        entry.links,
         escape(entry.target),
+        entry.links,
+        entry.uid,
+        entry.gid,
+        entry.inode,
     )
 
 
@@ -102,54 +103,88 @@ _KINDS = {kind.value.encode(): kind for kind in Kind}
 
 def from_line(line: bytes) -> Entry:
     """Return the entry of a line."""
-    name, _nul, rest = line[:-1].partition(b"\0")
-    kind, mode, uid, gid, size, mtime, inode, links, target = rest.split(b" ", 8)
+    name, common, target, rest = line[:-1].split(b"\0")
+    kind, mode, size, mtime = common.split(b" ")
+    links, uid, gid, inode = rest.split(b" ")
+    path = path_of(name)
     return Entry(
-        path_of(name),
-        _KINDS[kind],
-        int(mode, 8),
-        int(uid),
-        int(gid),
-        int(size),
-        int(mtime),
-        inode,
-        int(links),
-        unescape(target),
+        path, _KINDS[kind], int(mode, 8), int(uid), int(gid), int(size), int(mtime), inode, int(links), unescape(target)
     )
+
+
+def kind_of(line: bytes) -> Kind:
+    """Return the kind that a line tells."""
+    at = line.index(b"\0") + 1
+    return _KINDS[line[at : at + 1]]
+
+
+def are_alike(one: bytes, other: bytes, owners: bool) -> bool:
+    """Return whether two lines of one path are those of files or links with one name each and nothing to be done.
+
+    With ``owners`` these count, too. A directory or a file of several names is never alike: it wants a closer look.
+    """
+    common, _nul, rest = one.rpartition(b"\0")
+    common_there, _nul, rest_there = other.rpartition(b"\0")
+    if common != common_there or not (rest.startswith(b"1 ") and rest_there.startswith(b"1 ")):
+        return False
+    if kind_of(one) not in (Kind.FILE, Kind.LINK):
+        return False
+    return not owners or rest.rpartition(b" ")[0] == rest_there.rpartition(b" ")[0]
 
 
 # -- what find and stat print ------------------------------------------------------------------------------------------
 
-_FIND = re.compile(rb"(.) ([0-7]+) (\d+) (\d+) (\d+) (-?\d+)\S* (\d+) (\d+) (\d+) (.*)", re.DOTALL)
+FIND_FORMAT = (
+    r"-type d -printf '%P\0d %m 0 %Ts\0\0001 %U %G %D:%i\0' -o -type l -printf '%P\0l 0 0 0\0%l\0001 0 0 %D:%i\0'"
+    r" -o -type f -printf '%P\0f %m %s %Ts\0\000%n %U %G %D:%i\0' -o -printf '%P\0s 0 0 0\0\0001 0 0 %D:%i\0'"
+)
+"""What GNU find is told to print: the fields of a line, with a NUL behind each."""
+_FIELDS = 4
+_ODD = re.compile(rb"(?m)(?:^|\x01)\.{1,2}(?=[\x01\0])|\x01(?=[\x01\0])|^\x01")
+"""Parts of a key that are no names, so that it would lead elsewhere."""
+_WHOLE = re.compile(rb"(?m)^[^\0\n]*\0[fdls] [0-7]+ [0-9]+ -?[0-9]+\0[^\0\n]*\0[0-9]+ [0-9]+ [0-9]+ [0-9]+:[0-9]+$")
 _STAT = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/")
 _KIND_OF_MODE = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
 
 
-def parse_find(chunks: Iterator[bytes]) -> Iterator[Entry]:
-    """Return the entries that GNU find printed: a field of numbers and the path, a NUL, the target, a NUL."""
-    fields = _fields(chunks)
-    for head in fields:
-        match = _FIND.fullmatch(head)
-        target = next(fields, None)
-        if match is None or target is None:
-            raise TransferError(f"a list of files cannot be read at {head[:80]!r}")
-        kind, mode, uid, gid, size, mtime, device, inode, links, path = match.groups()
-        known = _KINDS.get(kind, Kind.SPECIAL)
-        numbers = (int(mode, 8), int(uid), int(gid), int(size), int(mtime), device + b":" + inode, int(links))
-        yield Entry(_safe(path), known, *numbers, target)
-
-
-def _fields(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def parse_find(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Return the lines of the entries that GNU find printed (``FIND_FORMAT``); raise TransferError for what is none."""
+    waiting: list[bytes] = []
     rest = b""
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\0")
-        yield from whole
-    if rest:
-        raise TransferError(f"a list of files ends within a name: {rest[-80:]!r}")
+        *fields, rest = (rest + chunk).split(b"\0")
+        waiting += fields
+        whole = len(waiting) - len(waiting) % _FIELDS
+        yield from _lines_of(waiting[:whole])
+        del waiting[:whole]
+    if rest or waiting:
+        raise TransferError(f"a list of files ends within an entry: {(rest or waiting[0])[-80:]!r}")
 
 
-def parse_stat(chunks: Iterator[bytes]) -> Iterator[Entry]:
-    """Return the entries that stat printed.
+def _lines_of(fields: list[bytes]) -> list[bytes]:
+    """Return the lines of entries from their fields."""
+    if not fields:
+        return []
+    paths, targets = fields[0::_FIELDS], fields[2::_FIELDS]
+    if _UNSAFE.search(b"".join(paths)):
+        paths = [escape(path) for path in paths]
+    if _UNSAFE.search(b"".join(targets)):
+        targets = [escape(target) for target in targets]
+    keys = [path.replace(b"/", b"\x01") for path in paths]
+    text = b"\n".join(map(b"\0".join, zip(keys, fields[1::_FIELDS], targets, fields[3::_FIELDS], strict=True)))
+    odd = _ODD.search(text)
+    if odd is not None:
+        start = text.rfind(b"\n", 0, odd.end()) + 1
+        raise _refused(path_of(key_of(text[start:])))
+    lines = [line + b"\n" for line in text.split(b"\n")]
+    if len(_WHOLE.findall(text)) != len(lines):
+        wrong = next(line for line in lines if not _WHOLE.match(line))
+        raise TransferError(f"a list of files cannot be read at {wrong[:80]!r}")
+    return lines
+
+
+def parse_stat(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Return the lines of the entries that stat printed.
 
     No path holds two slashes in a row, so they end one; a target may hold anything, and is as long as the link's size
     says. Of a link, stat prints path and target a second time, in quotes or not.
@@ -167,7 +202,7 @@ def parse_stat(chunks: Iterator[bytes]) -> Iterator[Entry]:
                 raise TransferError(f"a list of files cannot be read at {buffer[start : start + 80]!r}")
             return
         entry, start = found
-        yield entry
+        yield to_line(entry)
 
 
 def _next_stat(buffer: bytes, start: int) -> tuple[Entry, int] | None:
@@ -190,12 +225,20 @@ def _next_stat(buffer: bytes, start: int) -> tuple[Entry, int] | None:
         return None
     kind = _KIND_OF_MODE.get(stat.S_IFMT(full), Kind.SPECIAL)
     path = _safe(b"" if name == b"." else name.removeprefix(b"./"))
-    numbers = (stat.S_IMODE(full), int(match[2]), int(match[3]), size, int(match[5]), match[6], int(match[7]))
-    return Entry(path, kind, *numbers, target), at + 1
+    mode, uid, gid, mtime = stat.S_IMODE(full), int(match[2]), int(match[3]), int(match[5])
+    if kind is Kind.FILE:
+        return Entry(path, kind, mode, uid, gid, size, mtime, match[6], int(match[7])), at + 1
+    if kind is Kind.DIRECTORY:
+        return Entry(path, kind, mode, uid, gid, 0, mtime, match[6], 1), at + 1
+    return Entry(path, kind, 0, 0, 0, 0, 0, match[6], 1, target), at + 1
 
 
 def _safe(path: bytes) -> bytes:
     """Return a path that stays below the root; raise TransferError for any other."""
     if path and any(part in (b"", b".", b"..") for part in path.split(b"/")):
-        raise TransferError(f"a list of files names {path[:200]!r}, which is not below its root; it is refused")
+        raise _refused(path)
     return path
+
+
+def _refused(path: bytes) -> TransferError:
+    return TransferError(f"a list of files names {path[:200]!r}, which is not below its root; it is refused")

@@ -10,11 +10,12 @@ names in the source.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
-from ._manifest import Entry, Kind, from_line, key, key_of, path_of, to_line
+from ._manifest import Entry, Kind, are_alike, from_line, key, key_of, path_of, to_line
 from ._spool import Spool
 
 SHOWN = 1000
@@ -32,6 +33,9 @@ class Work(Enum):
     """A further name of a file; the ``target`` is its first one."""
 
 
+_WORKS = {work.value: work for work in Work}
+
+
 @dataclass(frozen=True)
 class Rules:
     """How entries are compared."""
@@ -41,6 +45,8 @@ class Rules:
     """Who writes at the destination: root keeps owners, others only change what is theirs."""
     by_checksum: bool = False
     """Whether ``differing`` decides about files of one size, and their times are only set."""
+    shows: bool = False
+    """Whether the plan is told line by line."""
 
 
 @dataclass
@@ -53,13 +59,13 @@ class Plan:
     """Entries of the source whose content is there and whose attributes are not: lines with ``t`` in front if the time
     is to be set too, else ``a``."""
     directories: Spool = field(default_factory=Spool)
-    """The directories whose attributes are to be set at the end, as names with a NUL behind; what is in one first."""
+    """The directories whose attributes are to be set at the end, as above; what is in one first."""
     cleared: Spool = field(default_factory=Spool)
     """What stands in the way of an entry of another kind: lines of kind and key, what is in a directory first."""
     removed: Spool = field(default_factory=Spool)
     """What the source does not have; as above."""
     shown: Spool = field(default_factory=Spool)
-    """All of it as lines for a user."""
+    """All of it as lines for a user, if that was asked for."""
     files: int = 0
     size: int = 0
     """Bytes of the files that are sent."""
@@ -67,6 +73,8 @@ class Plan:
     """Symbolic links that are sent and names that are joined."""
     made: int = 0
     changed_attributes: int = 0
+    attributed: int = 0
+    """How many directories get their attributes at the end."""
     deleted: int = 0
     unchanged: int = 0
     sources: int = 0
@@ -79,6 +87,15 @@ class Plan:
     def changes(self) -> bool:
         """Whether there is anything to do."""
         return bool(self.files or self.links or self.made or self.changed_attributes or self.deleted)
+
+    def lines(self) -> Iterator[tuple[Work, bytes]]:
+        """Return what is done entry by entry, each as the line of the entry."""
+        for line in self.work.lines():
+            yield _WORKS[line[:1]], line[1:]
+
+    def sent(self) -> Iterator[bytes]:
+        """Return the lines of the entries whose content comes from the source."""
+        return (line for work, line in self.lines() if work is Work.SEND)
 
     @property
     def stages(self) -> bool:
@@ -123,27 +140,37 @@ class _First:
     """The file that has this name at the destination."""
 
 
-def joined(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Return the lines of two sorted manifests side by side, those of one path together."""
+def joined(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    """Return the keys and lines of two sorted manifests side by side, those of one path together."""
     left, right = iter(source), iter(there)
     one, other = next(left, None), next(right, None)
-    while one is not None or other is not None:
-        first = key_of(one) if one is not None else None
-        second = key_of(other) if other is not None else None
-        if second is None or (first is not None and first < second):
-            yield one, None
-            one = next(left, None)
-        elif first is None or second < first:
-            yield None, other
-            other = next(right, None)
-        else:
-            yield one, other
+    first = key_of(one) if one is not None else b""
+    second = key_of(other) if other is not None else b""
+    while one is not None and other is not None:
+        if first == second:
+            yield first, one, other
             one, other = next(left, None), next(right, None)
+            first = key_of(one) if one is not None else b""
+            second = key_of(other) if other is not None else b""
+        elif first < second:
+            yield first, one, None
+            one = next(left, None)
+            first = key_of(one) if one is not None else b""
+        else:
+            yield second, None, other
+            other = next(right, None)
+            second = key_of(other) if other is not None else b""
+    if one is not None:
+        yield first, one, None
+    if other is not None:
+        yield second, None, other
+    yield from ((key_of(line), line, None) for line in left)
+    yield from ((key_of(line), None, line) for line in right)
 
 
 def same_size(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[Entry]:
     """Return the files of the source whose content may already be there."""
-    for one, other in joined(source, there):
+    for _key, one, other in joined(source, there):
         if one is None or other is None:
             continue
         wanted, found = from_line(one), from_line(other)
@@ -159,24 +186,28 @@ class Planner:
         self._rules = rules
         self._differing = iter(differing)
         self._next_differing = next(self._differing, None)
+        self._line = b""
+        """The line of the entry of the source that is looked at."""
         self._above: list[_Directory] = []
         self._firsts: dict[bytes, _First] = {}
 
     def make(self, source: Iterable[bytes], there: Iterable[bytes], protected: Iterable[bytes] = ()) -> Plan:
         """Return the plan. ``protected`` are the keys of what is left alone at the destination, sorted."""
         guarded = (name + b"\0" for name in protected)
-        for one, other in joined(source, _with_guards(there, guarded)):
-            wanted = from_line(one) if one is not None else None
-            guard = other is not None and other.endswith(b"\0")
-            found = from_line(other) if other is not None and not guard else None
-            path = path_of(key_of(one or other or b""))
-            self._leave(path)
-            if guard:
-                self._guard(wanted, path)
-            elif wanted is not None:
-                self._keep(wanted, found)
-            elif found is not None:
-                self._extra(found)
+        quick, owners = not self._rules.by_checksum, self._rules.uid == 0
+        for name, one, other in joined(source, _with_guards(there, guarded)):
+            if quick and one is not None and other is not None and are_alike(one, other, owners):
+                self.plan.sources += 1
+                self.plan.unchanged += 1
+                continue
+            self._leave(path_of(name))
+            self._line = one or b""
+            if other is not None and other.endswith(b"\0"):
+                self._guard(one is not None, path_of(name))
+            elif one is not None:
+                self._keep(from_line(one), from_line(other) if other is not None else None)
+            elif other is not None:
+                self._extra(from_line(other))
         if self._above and self.plan.stages:
             self._above[0].touched = True  # what is staged is staged in the root
         self._leave(None)
@@ -191,7 +222,8 @@ class Planner:
             if directory.goes is not None:
                 self._leave_removed(directory)
             elif directory.source is not None and directory.mine and (directory.differs or directory.touched):
-                self.plan.directories.write(b"./" + directory.path + b"\0")
+                self.plan.directories.write(b"t" + to_line(directory.source))
+                self.plan.attributed += 1
 
     def _leave_removed(self, directory: _Directory) -> None:
         above = self._above[-1] if self._above else None
@@ -214,13 +246,15 @@ class Planner:
         self._touch()
 
     def _show(self, what: str, path: bytes, more: str = "") -> None:
+        if not self._rules.shows:
+            return
         name = path.decode(errors="backslashreplace").replace("\n", "\\n") or "."
         self.plan.shown.write(f"{what} {name}{more}\n".encode())
 
     # -- one path ------------------------------------------------------------------------------------------------
 
-    def _guard(self, wanted: Entry | None, path: bytes) -> None:
-        if wanted is not None:
+    def _guard(self, wanted: bool, path: bytes) -> None:
+        if wanted:
             self.plan.conflicts.append(path)
         if self._above:
             self._above[-1].kept = True
@@ -253,7 +287,7 @@ class Planner:
         """Decide about a file or a symbolic link."""
         if wanted.kind is Kind.FILE:
             self._file(wanted, found)
-        elif found is not None and found.kind is Kind.LINK and found.target == wanted.target:
+        elif found is not None and found.kind is Kind.LINK and wanted.target == found.target:
             self.plan.unchanged += 1
         else:
             self._send(wanted)
@@ -278,7 +312,7 @@ class Planner:
         if found is not None:
             self._remove(found.kind, found.path, self.plan.cleared)
         if wanted.path:
-            self.plan.work.write(Work.MAKE.value + to_line(wanted))
+            self.plan.work.write(Work.MAKE.value + self._line)
         self.plan.made += 1
         self._show("make", wanted.path)
         self._touch()
@@ -305,7 +339,7 @@ class Planner:
         if not same:
             self._send(wanted)
         elif differs:
-            self.plan.set.write((b"t" if found is not None and found.mtime != wanted.mtime else b"a") + to_line(wanted))
+            self.plan.set.write((b"t" if found is not None and found.mtime != wanted.mtime else b"a") + self._line)
             self.plan.changed_attributes += 1
             self._show("attributes", wanted.path)
         else:
@@ -317,14 +351,14 @@ class Planner:
         if found is not None and found.inode == first.there and not first.sent:
             self.plan.unchanged += 1
             return
-        joint = replace(wanted, target=first.path)
+        joint = wanted._replace(target=first.path)
         self.plan.work.write(Work.JOIN.value + to_line(joint))
         self.plan.links += 1
         self._show("link", wanted.path)
         self._touch()
 
     def _send(self, wanted: Entry) -> None:
-        self.plan.work.write(Work.SEND.value + to_line(wanted))
+        self.plan.work.write(Work.SEND.value + self._line)
         if wanted.kind is Kind.FILE:
             self.plan.files += 1
             self.plan.size += wanted.size
@@ -357,8 +391,16 @@ class Planner:
         return self._next_differing != name
 
 
-def _with_guards(there: Iterable[bytes], guards: Iterable[bytes]) -> Iterator[bytes]:
-    for one, other in joined(there, guards):
+def _with_guards(there: Iterable[bytes], guards: Iterable[bytes]) -> Iterable[bytes]:
+    guard = iter(guards)
+    first = next(guard, None)
+    if first is None:
+        return there
+    return _merged(there, itertools.chain((first,), guard))
+
+
+def _merged(there: Iterable[bytes], guards: Iterable[bytes]) -> Iterator[bytes]:
+    for _key, one, other in joined(there, guards):
         line = other if other is not None else one
         if line is not None:
             yield line

@@ -126,13 +126,13 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
         source = ends.command("list source", ends.src, _shell.list_script(asked.path, otherwise=choose), NAMES, raw)
         if choose:  # what is looked for at the destination depends on whether something has that very name
             ends.report(source)
-            src = read_listing(raw, request.filter)
+            src = read_listing(raw, request.filter, packs=True)
         name = None if asked.follows or (src is not None and src.matched) else asked.name
         script = _shell.list_script(request.dest.path, name)
         destination = ends.command("list destination", ends.dest, script, NAMES, other)
         ends.report(*([destination] if src is not None else [source, destination]))
         if src is None:
-            src = read_listing(raw, request.filter)
+            src = read_listing(raw, request.filter, packs=True)
         return src, read_listing(other, request.filter)
     except BaseException:
         if src is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..streams._shell import path_word, quote
+from ._manifest import FIND_FORMAT
 
 FAILED = 90
 """Exit status of a script that could not do its part; it said why on stderr."""
@@ -22,8 +23,8 @@ SUMMED = (0, 1, 123)
 # A word of our own first: what a script begins with is looked for as a program.
 _HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
 
-# What a place is, in one line: its kind, whether it is in a directory (1) that is the one named, whether its parent is
-# there and can be written to, the user, tar, and how the list behind it is written.
+# What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
+# there and can be written to, the user, tar, how the list behind it is written, what can compress; and what df says.
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -37,19 +38,21 @@ done
 [ "$k" = tree ] && q=$p
 [ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
-case "$(find --version 2>&1)" in *GNU*) f=find ;; *) f=stat ;; esac
-echo "$k $i $e $w $(id -u) $t $f"
+case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
+z=
+for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}}"
+echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
 _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 
-_FIND_FORMAT = r"%y %m %U %G %s %T@ %D %i %n %P\0%l\0"
 _STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
 _LIST = r"""case $k$f in
-  treefind) cd "$p" && find . -ignore_readdir_race "$@" -printf '{find}' ;;
+  treefind) cd "$p" && find . -ignore_readdir_race "$@" '(' {find} ')' ;;
   treestat)
     cd "$p" && find . "$@" -type l -exec stat -c '{stat}%N' {{}} + -o $n -exec stat -c '{stat}' {{}} + ;;
-  filefind) find -H "$p" -prune -printf '{find}' ;;
+  filefind) find -H "$p" -prune '(' {find} ')' ;;
   filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
 esac
 """
@@ -62,21 +65,34 @@ fi
 exec xargs -0 sha256sum
 """
 
-# busybox takes no list of names, so there it is several archives, each without its end. That is 1024 bytes long.
+# In blocks of 64 KiB: what a pod prints costs by the write. busybox takes no list of names, so there it is several
+# archives, each without its end. That is 1024 bytes long.
 _PACK = r"""case "$(tar --version 2>&1)" in
-  *"GNU tar"*) exec tar -c -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-esac
-xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar
-exec head -c 1024 /dev/zero
+  *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
+  *)
+    {{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
+      dd ibs=65536 obs=65536 2>/dev/null
+    ;;
+esac{compress}
 """
 
 _UNPACK = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
-exec tar -x -p $o -f - --numeric-owner
+{decompress}tar -x -p $o -f - --numeric-owner || exit
+"""
+_COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
+_DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
+PACKERS = ("zstd", "gzip")
+"""What an archive may be compressed by, the faster one first."""
+
+_REPORT = """echo {separator}
+find . -type f -print0 | ( {sums} )
+:
 """
 
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
-_MAKE_STAGING = "umask 077\nmkdir {staging} || exit {failed}\ncd {staging} || exit {failed}\n"
+_STAGING = "umask 077\n{make}cd {staging} || exit {failed}\n"
+_MAKE_STAGING = "mkdir {staging} || exit {failed}\n"
 _APPLY = "umask 077\nexec sh\n"
 
 
@@ -88,7 +104,7 @@ def list_script(path: str, name: str | None = None, otherwise: str = "") -> str:
     """
     inside = (_INSIDE.format(name=quote(name)) if name else "") + "n=\nset --\n" + otherwise
     probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
-    return _HEAD + probe + _LIST.format(find=_FIND_FORMAT, stat=_STAT_FORMAT)
+    return _HEAD + probe + _LIST.format(find=FIND_FORMAT, stat=_STAT_FORMAT)
 
 
 def sums_script(root: str) -> str:
@@ -96,30 +112,54 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, sparse: bool) -> str:
+def pack_script(root: str, sparse: bool, packer: str | None = None) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
+    pack = _PACK.format(sparse="-S " if sparse else "", compress=_COMPRESS[packer])
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + pack
 
 
-def make_root_script(root: str, parents: bool) -> str:
-    """Return the script that makes a directory where there is none."""
-    return _HEAD + _MAKE_ROOT.format(path=path_word(root), parents="-p " if parents else "", failed=FAILED)
+def make_script(root: str, staging: str, make: str, parents: bool) -> str:
+    """Return the script that goes to a staging directory in the root.
+
+    ``make`` says what is not there yet and has to be made: ``root`` (and the directory in it), ``staging`` or nothing.
+    """
+    word, words = path_word(root), {"staging": path_word(staging), "failed": FAILED}
+    script = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make == "root" else ""
+    script += _CD.format(path=word, failed=FAILED)
+    return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
 
 
-def stage_script(root: str, staging: str) -> str:
-    """Return the script that unpacks its input in a new directory in the root."""
-    cd = _CD.format(path=path_word(root), failed=FAILED)
-    return _HEAD + cd + _MAKE_STAGING.format(staging=path_word(staging), failed=FAILED) + _UNPACK
+def stage_script(make: str, separator: str | None, packer: str | None = None) -> str:
+    """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
+    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator)
 
 
-def unpack_script(root: str) -> str:
+def report_script(separator: str | None) -> str:
+    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow."""
+    return list_script(".") + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+
+
+def unpack_script(root: str, packer: str | None = None) -> str:
     """Return the script that unpacks its input in a directory that is there."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _UNPACK
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    return _HEAD + "umask 077\n" + cd + _UNPACK.format(decompress=_DECOMPRESS[packer])
 
 
-def apply_script(root: str) -> str:
-    """Return the script that does in a directory what the lines on its input say (_apply.py)."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _APPLY
+def take_over_script(root: str, left: str, mine: str) -> str:
+    """Return the script that gives a staging directory another name, and then lists it."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    move = "" if left == mine else f"mv -- {path_word(left)} {path_word(mine)} || exit {FAILED}\n"
+    return _HEAD + cd + move + list_script(f"./{mine}")
+
+
+def apply_script(root: str, make: bool, parents: bool) -> str:
+    """Return the script that does in a directory what the lines on its input say (_apply.py).
+
+    The directory may have to be made first.
+    """
+    word = path_word(root)
+    made = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make else ""
+    return _HEAD + made + _CD.format(path=word, failed=FAILED) + _APPLY
 
 
 def sum_file_script(path: str) -> str:

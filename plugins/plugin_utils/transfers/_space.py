@@ -6,26 +6,18 @@
 from __future__ import annotations
 
 from ..streams._shell import path_word
-from ..streams._space import free_bytes
 from . import _shell
-from ._apply import entries
+from ._continue import keeps, left_by
 from ._ends import NAMES, End
 from ._errors import TransferError
 from ._job import Job
-from ._manifest import Kind
+from ._manifest import Kind, key_of, kind_of, path_of
 from ._plan import Plan, Work
 from ._spool import Spool
 
 _UNIT = 512
 """What stat counts blocks in (%b with %B in stat(1) of coreutils and busybox)."""
 
-# The file system that the root is on, or is going to be on.
-_FREE = """LC_ALL=C; p={path}
-while [ ! -e "$p" ] && [ "$p" != / ] && [ "$p" != . ]; do
-  case "$p" in */*) p=${{p%/*}} p=${{p:-/}} ;; *) p=. ;; esac
-done
-df -Pk -- "$p" 2>/dev/null | tail -n 1
-"""
 _BLOCKS = "cd {path} || exit\nexec xargs -0 stat -c %b\n"
 
 
@@ -34,10 +26,9 @@ def check_space(job: Job, plan: Plan) -> None:
 
     Where nobody knows how much room there is, there is enough.
     """
-    if not plan.size:
-        return
-    script = _FREE.format(path=path_word(job.root.rstrip("/") or "/"))
-    free = free_bytes(_printed(job, "free space", job.ends.dest, script).decode(errors="replace"))
+    if not plan.size or (keeps(job, plan) and left_by(job)):
+        return  # what is left of an earlier transfer takes up room that is needed no more
+    free = job.dest.free
     if free is None or plan.size <= free:
         return
     needed = plan.size
@@ -54,9 +45,9 @@ def _allocated(job: Job, plan: Plan) -> int:
     """Return the bytes that the files take up in the source."""
     names = Spool()
     try:
-        for work, entry in entries(plan):
-            if work is Work.SEND and entry.kind is Kind.FILE:
-                names.write(b"./" + entry.path + b"\0")
+        for work, line in plan.lines():
+            if work is Work.SEND and kind_of(line) is Kind.FILE:
+                names.write(b"./" + path_of(key_of(line)) + b"\0")
         script = "LC_ALL=C\n" + _BLOCKS.format(path=path_word(job.request.src.path))
         printed = _printed(job, "blocks of source", job.ends.src, script, names, ok=_shell.SUMMED)
     finally:

@@ -28,6 +28,12 @@ class Request:
     allow_empty: bool = False
     """Whether ``delete`` may empty the destination."""
     create_parents: bool = False
+    resume: bool = True
+    """Whether what arrived of a large file stays when its transfer is cut, and is gone on with."""
+    streams: int = 1
+    """How many parts of a large file, or archives of a tree, are sent side by side."""
+    compress: str = "auto"
+    """What compresses the archives of a tree: ``zstd``, ``gzip``, ``none``, or what suits it."""
     check_mode: bool = False
     diff: bool = False
     connect_timeout: float = 60.0
@@ -56,6 +62,12 @@ class Result:
     changed: bool = False
     files: int = 0
     bytes: int = 0
+    resumed: int = 0
+    """Bytes of a large file that an earlier transfer left, and that were proven."""
+    streams: int = 1
+    """How many parts of a file, or archives of a tree, were sent side by side."""
+    compress: str | None = None
+    """What compressed the archives of a tree."""
     links: int = 0
     directories: int = 0
     attributes: int = 0
@@ -84,6 +96,7 @@ class Result:
         names = ("operation_id", "duration_ms", "changed", "src", "dest", "files", "bytes", "links", "directories")
         result: dict[str, Any] = {name: getattr(self, name) for name in names}
         result |= {name: getattr(self, name) for name in ("attributes", "deleted", "unchanged", "excluded")}
+        result |= {"resumed": self.resumed, "streams": self.streams, "compress": self.compress or "none"}
         result |= {"skipped": list(self.skipped), "unstable": list(self.unstable)}
         result |= {"retries": self.retries, "steps": [asdict(step) for step in self.steps]}
         if self.checksum is not None:

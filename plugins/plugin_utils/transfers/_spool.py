@@ -10,8 +10,9 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
-_RUN = 20_000
+_RUN = 50_000
 """Lines sorted at once."""
 _CHUNK = 1 << 18
 
@@ -31,17 +32,34 @@ class Spool:
         """Add to its end."""
         self.file.write(line)
 
-    def lines(self) -> Iterator[bytes]:
-        """Return its lines, from the first one on."""
-        self.file.seek(0)
-        for line in self.file:  # noqa: UP028 -- "yield from" would close the file with this iterator
-            yield line
+    def lines(self, start: int = 0) -> Iterator[bytes]:
+        """Return its lines, from an offset on. Several may read at the same time."""
+        with self._reader() as reader:
+            reader.seek(start)
+            yield from reader
 
-    def chunks(self) -> Iterator[bytes]:
-        """Return what it holds, piece by piece."""
-        self.file.seek(0)
-        while data := self.file.read(_CHUNK):
-            yield data
+    def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Return what it holds, piece by piece, from one offset to another."""
+        with self._reader() as reader:
+            at = reader.seek(start)
+            while data := reader.read(_CHUNK if end is None else min(_CHUNK, end - at)):
+                yield data
+                at += len(data)
+
+    def find(self, text: bytes) -> int:
+        """Return the offset of the first occurrence of a text, -1 if it is not there."""
+        before, at = b"", 0
+        for chunk in self.chunks():
+            found = (before + chunk).find(text)
+            if found >= 0:
+                return at - len(before) + found
+            at += len(chunk)
+            before = (before + chunk)[-len(text) :]
+        return -1
+
+    def _reader(self) -> BinaryIO:
+        self.file.flush()
+        return open(f"/proc/self/fd/{self.file.fileno()}", "rb")  # noqa: PTH123 -- closed by who asked
 
     def rewind(self) -> None:
         """Have all of it in the file, for others to read."""

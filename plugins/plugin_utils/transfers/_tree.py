@@ -6,23 +6,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
-from .._owner import owner
-from ..streams._leftovers import abandoned
 from . import _shell
-from ._apply import entries, write_commands
+from ._delivery import Delivery, name_of
 from ._ends import NAMES
 from ._errors import TransferError
-from ._filter import Filter
 from ._job import Job
-from ._listing import PathKind, read_listing
-from ._manifest import Kind, key
+from ._manifest import Kind, from_line, key, key_of, path_of
 from ._plan import SHOWN, Plan, Planner, Rules, Work, same_size
-from ._progress import Member
 from ._space import check_space
 from ._spool import Spool
-from ._sums import differing, sums, unproven
+from ._sums import missing_or_differing, sums
 
 _SHOWN_LINES = 10_000
 _NAMED = 5
@@ -30,7 +24,7 @@ _NAMED = 5
 
 def send_tree(job: Job) -> None:
     """Bring the destination to what the source is, and note it in the result; raise TransferError."""
-    rules = Rules(job.request.delete, job.dest.uid, job.request.checksum)
+    rules = Rules(job.request.delete, job.dest.uid, job.request.checksum, job.request.diff)
     wrong = Spool()
     try:
         if rules.by_checksum:
@@ -42,7 +36,7 @@ def send_tree(job: Job) -> None:
             lost: list[bytes] = []
             check_space(job, plan)
             if plan.changes and not job.request.check_mode:
-                lost = _Execution(job, plan, rules).run()
+                lost = Delivery(job, plan, rules).run()
             _report(job, plan)
             job.result.changed = plan.changes
             if lost:
@@ -53,51 +47,39 @@ def send_tree(job: Job) -> None:
         wrong.close()
 
 
-def _name(path: bytes) -> bytes:
-    return b"./" + path + b"\0"
-
-
 def _shown(path: bytes) -> str:
     return path.decode(errors="backslashreplace").replace("\n", "\\n")
 
 
 def _compare_sums(job: Job, wrong: Spool) -> None:
     """Write the keys of those files of one size whose content differs."""
-    names = Spool()
+    names, one, other = Spool(), Spool(), Spool()
     try:
         for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()):
-            names.write(_name(entry.path))
-        paths = (entry.path for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()))
-        for path in _differing(job, names, paths, job.root):
-            wrong.write(key(path) + b"\n")
-    finally:
-        names.close()
-
-
-def _differing(job: Job, names: Spool, paths: Iterator[bytes], root: str) -> Iterator[bytes]:
-    """Return those of the named files that are not known to be the same in the source and below ``root``."""
-    if not names.file.tell():
-        return
-    one, other = Spool(), Spool()
-    ends, ok = job.ends, _shell.SUMMED
-    try:
-        src, dest = _shell.sums_script(job.request.src.path), _shell.sums_script(root)
+            names.write(name_of(entry.path))
+        if not names.file.tell():
+            return
+        ends, ok = job.ends, _shell.SUMMED
+        src, dest = _shell.sums_script(job.request.src.path), _shell.sums_script(job.root)
         ends.report(
             ends.command("checksums of source", ends.src, src, NAMES, one, ok),
             ends.command("checksums of destination", ends.dest, dest, NAMES, other, ok),
             names=names,
         )
-        first, second = itertools.tee(paths)
-        yield from differing(sums(first, one.chunks()), sums(second, other.chunks()))
+        found = same_size(job.src.manifest.lines(), job.dest.manifest.lines())
+        first, second = itertools.tee(entry.path for entry in found)
+        for path in missing_or_differing(sums(first, one.chunks()), sums(second, other.chunks())):
+            wrong.write(key(path) + b"\n")
     finally:
-        one.close()
-        other.close()
+        for spool in (names, one, other):
+            spool.close()
 
 
 def _report(job: Job, plan: Plan) -> None:
     """Note in the result what was done, or in check mode what would be."""
     result = job.result
-    result.files, result.bytes, result.links, result.directories = plan.files, plan.size, plan.links, plan.made
+    result.files, result.links, result.directories = plan.files, plan.links, plan.made
+    result.bytes = plan.size - result.resumed
     result.attributes, result.deleted, result.unchanged = plan.changed_attributes, plan.deleted, plan.unchanged
     result.excluded = job.src.excluded
     result.skipped = tuple(_shown(path) for path in plan.special)
@@ -122,115 +104,12 @@ def _refuse(job: Job, plan: Plan) -> None:
         )
 
 
-class _Execution:
-    """Puts a plan into effect."""
-
-    def __init__(self, job: Job, plan: Plan, rules: Rules) -> None:
-        self._job = job
-        self._plan = plan
-        self._rules = rules
-        self._staging = f".manifold-{job.result.operation_id}.{owner()}.part"
-        self._sparse = job.src.tar == job.dest.tar == "gnu"
-
-    def run(self) -> list[bytes]:
-        """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
-
-        Whatever happens, the staging directory goes.
-        """
-        job, ends = self._job, self._job.ends
-        fresh = job.dest.kind is PathKind.ABSENT
-        try:
-            if fresh:
-                script = _shell.make_root_script(job.root, job.request.create_parents)
-                ends.report(ends.command("make destination", ends.dest, script, NAMES))
-            lost = self._send()
-            job.result.changed = True
-            self._apply(lost)
-        except BaseException:
-            self._clean(empty_root=fresh)
-            raise
-        self._clean(empty_root=False)
-        self._directories()
-        return lost
-
-    def _clean(self, *, empty_root: bool) -> None:
-        """Remove the staging directory, and those of transfers that were killed."""
-        left = [f".manifold-{each}.part" for each in abandoned(self._job.dest.left)]
-        if left or self._plan.stages:
-            self._job.ends.clean(self._job.root, [self._staging, *left], empty_root=empty_root)
-
-    def _send(self) -> list[bytes]:
-        """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
-        names, files = Spool(), Spool()
-        try:
-            for work, entry in entries(self._plan):
-                if work is Work.SEND:
-                    names.write(_name(entry.path))
-                    if entry.kind is Kind.FILE:
-                        files.write(_name(entry.path))
-            if not names.file.tell():
-                return []
-            staging = _shell.stage_script(self._job.root, self._staging)
-            self._job.ends.progress.expect(self._plan.files, self._plan.size, self._members)
-            self._archive("unpack", staging, names)
-            return self._verify(files)
-        finally:
-            names.close()
-            files.close()
-
-    def _members(self) -> Iterator[Member]:
-        sent = (entry for work, entry in entries(self._plan) if work is Work.SEND)
-        return (Member(len(e.path) + 2, e.size if e.kind is Kind.FILE else 0, e.kind is Kind.FILE) for e in sent)
-
-    def _archive(self, name: str, script: str, names: Spool) -> None:
-        """Send the named entries, without what is in them, to a script that unpacks them."""
-        ends = self._job.ends
-        pack = _shell.pack_script(self._job.request.src.path, self._sparse)
-        source = ends.names(names)
-        sender = ends.command("pack", ends.src, pack, source.name, ok=_shell.PACKED)
-        ends.run([source, sender, ends.command(name, ends.dest, script, sender.name)], metered=True)
-
-    def _verify(self, files: Spool) -> list[bytes]:
-        """Return the paths of what did not arrive as it is in the source now."""
-        job, ends = self._job, self._job.ends
-        staged = f"{job.root.rstrip('/')}/{self._staging}"
-        sent = (entry for work, entry in entries(self._plan) if work is Work.SEND)
-        paths = (entry.path for work, entry in entries(self._plan) if work is Work.SEND and entry.kind is Kind.FILE)
-        wrong = list(_differing(job, files, paths, staged))
-        raw = Spool()
-        try:
-            ends.report(ends.command("list what arrived", ends.dest, _shell.list_script(staged), NAMES, raw))
-            arrived = read_listing(raw, Filter())
-            try:
-                return list(unproven(sent, arrived.manifest.lines(), wrong))
-            finally:
-                arrived.close()
-        finally:
-            raw.close()
-
-    def _apply(self, lost: list[bytes]) -> None:
-        """Rename, link, set and remove."""
-        job, ends = self._job, self._job.ends
-        commands = Spool()
-        try:
-            write_commands(self._plan, self._rules, self._staging, lost, commands.write)
-            if commands.file.tell():
-                script = _shell.apply_script(job.root)
-                ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
-        finally:
-            commands.close()
-
-    def _directories(self) -> None:
-        """Set the attributes of directories, which everything before may have changed."""
-        if self._plan.directories.file.tell():
-            self._archive("attributes of directories", _shell.unpack_script(self._job.root), self._plan.directories)
-
-
 def _tell_lost(job: Job, plan: Plan, lost: list[bytes]) -> None:
     """Take what was not put in place out of the result, and raise TransferError."""
     names = frozenset(lost)
-    for work, entry in entries(plan):
-        if work is Work.SEND and entry.path in names:
+    for work, line in plan.lines():
+        if work is Work.SEND and path_of(key_of(line)) in names:
+            entry = from_line(line)
             job.result.files -= entry.kind is Kind.FILE
             job.result.links -= entry.kind is Kind.LINK
             job.result.bytes -= entry.size if entry.kind is Kind.FILE else 0

@@ -10,6 +10,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._errors im
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import (
     Entry,
     Kind,
+    are_alike,
     from_line,
     key,
     key_of,
@@ -30,38 +31,23 @@ TEXTS = st.binary(min_size=1, max_size=12).map(lambda text: text.replace(b"\0", 
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     kind = draw(st.sampled_from(Kind))
-    target = draw(TEXTS) if kind is Kind.LINK else b""
-    number = st.integers(0, 2**40)
-    return Entry(
-        draw(PATHS | st.just(b"")),
-        kind,
-        draw(st.integers(0, 0o7777)),
-        draw(number),
-        draw(number),
-        len(target) if target else draw(number),
-        draw(st.integers(-(2**33), 2**40)),
-        b"%d:%d" % (draw(number), draw(number)),
-        draw(st.integers(1, 100)),
-        target,
-    )
+    path, number = draw(PATHS | st.just(b"")), st.integers(0, 2**40)
+    mode, owner, group = draw(st.integers(0, 0o7777)), draw(number), draw(number)
+    mtime, inode = draw(st.integers(-(2**33), 2**40)), b"%d:%d" % (draw(number), draw(number))
+    if kind is Kind.FILE:
+        return Entry(path, kind, mode, owner, group, draw(number), mtime, inode, draw(st.integers(1, 100)))
+    if kind is Kind.DIRECTORY:
+        return Entry(path, kind, mode, owner, group, 0, mtime, inode, 1)
+    return Entry(path, kind, 0, 0, 0, 0, 0, inode, 1, draw(TEXTS) if kind is Kind.LINK else b"")
 
 
 _FULL = {Kind.FILE: 0o100000, Kind.DIRECTORY: 0o040000, Kind.LINK: 0o120000, Kind.SPECIAL: 0o010000}
 
 
 def _by_find(entry: Entry) -> bytes:
-    kind = b"p" if entry.kind is Kind.SPECIAL else entry.kind.value.encode()
-    head = b"%s %o %d %d %d %d.0000000000 %s %d " % (
-        kind,
-        entry.mode,
-        entry.uid,
-        entry.gid,
-        entry.size,
-        entry.mtime,
-        entry.inode.replace(b":", b" "),
-        entry.links,
-    )
-    return head + entry.path + b"\0" + entry.target + b"\0"
+    common = b"%s %o %d %d" % (entry.kind.value.encode(), entry.mode, entry.size, entry.mtime)
+    rest = b"%d %d %d %s" % (entry.links, entry.uid, entry.gid, entry.inode)
+    return b"\0".join([entry.path, common, entry.target, rest, b""])
 
 
 def _by_stat(entry: Entry, quote: bytes) -> bytes:
@@ -70,7 +56,7 @@ def _by_stat(entry: Entry, quote: bytes) -> bytes:
         _FULL[entry.kind] | entry.mode,
         entry.uid,
         entry.gid,
-        entry.size,
+        len(entry.target) or entry.size,
         entry.mtime,
         entry.inode,
         entry.links,
@@ -108,12 +94,13 @@ def test_the_order_of_keys_is_that_of_the_tree(paths: list[bytes]) -> None:
 
 @given(st.lists(entries(), max_size=6), st.integers(1, 50))
 def test_what_find_prints_is_understood_in_pieces_of_any_size(wanted: list[Entry], size: int) -> None:
-    assert list(parse_find(_in_pieces(b"".join(map(_by_find, wanted)), size))) == wanted
+    assert list(parse_find(_in_pieces(b"".join(map(_by_find, wanted)), size))) == [to_line(entry) for entry in wanted]
 
 
 @given(st.lists(entries(), max_size=6), st.integers(1, 50), st.sampled_from([b"'", b""]))
 def test_what_stat_prints_is_understood_in_pieces_of_any_size(wanted: list[Entry], size: int, quote: bytes) -> None:
-    assert list(parse_stat(_in_pieces(b"".join(_by_stat(entry, quote) for entry in wanted), size))) == wanted
+    printed = b"".join(_by_stat(entry, quote) for entry in wanted)
+    assert list(parse_stat(_in_pieces(printed, size))) == [to_line(entry) for entry in wanted]
 
 
 @given(entries(), st.data())
@@ -124,13 +111,35 @@ def test_a_list_that_was_cut_is_refused(entry: Entry, data: st.DataObject) -> No
             list(parse(iter([whole[:cut]])))
 
 
-@pytest.mark.parametrize("path", [b"../x", b"a/../../x", b"/etc/passwd", b"a//b", b"a/./b", b".."])
+@pytest.mark.parametrize(
+    "path", [b"a/..", b".", b"a/", b"../x", b"a/../../x", b"/etc/passwd", b"a//b", b"a/./b", b".."]
+)
 def test_a_path_that_leaves_the_tree_is_refused(path: bytes) -> None:
     entry = Entry(path, Kind.FILE, 0o644, 0, 0, 1, 1, b"1:1", 1)
     with pytest.raises(TransferError, match="not below its root"):
         list(parse_find(iter([_by_find(entry)])))
 
 
+@pytest.mark.parametrize(
+    "field", [b"x 644 1 1", b"f 644 1", b"f 9 1 1", b"f 644 1 1\n", b"f 644 1 1.5", b"", b"f 644 1 1 1"]
+)
+def test_what_find_does_not_print_is_refused(field: bytes) -> None:
+    good = _by_find(Entry(b"good", Kind.FILE, 0o644, 0, 0, 1, 1, b"1:1", 1))
+    with pytest.raises(TransferError, match="a list of files"):
+        list(parse_find(iter([good + b"\0".join([b"bad", field, b"", b"1 0 0 1:1", b""])])))
+
+
+@given(entries(), entries(), st.booleans())
+def test_lines_are_alike_only_if_nothing_is_to_be_done(one: Entry, other: Entry, owners: bool) -> None:
+    plain = one.kind in (Kind.FILE, Kind.LINK) and one.links == 1
+    assert are_alike(to_line(one), to_line(one._replace(inode=b"7:7")), owners) is plain
+    assert are_alike(to_line(one), to_line(one._replace(uid=one.uid + 1)), owners) is (plain and not owners)
+    assert not are_alike(to_line(one), to_line(one._replace(mode=one.mode ^ 1)), owners)
+    assert not are_alike(to_line(one), to_line(one._replace(mtime=one.mtime + 1)), owners)
+    assert not are_alike(to_line(one), to_line(one._replace(links=one.links + 1)), owners)
+    assert not are_alike(to_line(one), to_line(other._replace(path=one.path, size=one.size + 1)), owners)
+
+
 def test_more_lines_than_are_sorted_at_once_come_out_sorted() -> None:
-    lines = [b"%d\n" % (number * 7919 % 50_021) for number in range(50_000)]
+    lines = [b"%d\n" % (number * 7919 % 120_011) for number in range(120_000)]
     assert list(sorted_lines(lines)) == sorted(lines)

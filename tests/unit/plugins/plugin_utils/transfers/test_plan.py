@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers._apply import entries
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import (
     Entry,
     Kind,
     key,
+    key_of,
     path_of,
     to_line,
 )
@@ -51,9 +51,9 @@ def _plain(plan: Plan) -> dict[str, Any]:
         name: [path_of(line[1:-1]).decode() for line in getattr(plan, name).lines()] for name in ("cleared", "removed")
     }
     return {
-        "work": [f"{work.value.decode()} {entry.path.decode()}" for work, entry in entries(plan)],
+        "work": [f"{work.value.decode()} {path_of(key_of(line)).decode()}" for work, line in plan.lines()],
         "set": [line[:1].decode() for line in plan.set.lines()],
-        "directories": [name.decode()[2:] for name in b"".join(plan.directories.chunks()).split(b"\0")[:-1]],
+        "directories": [path_of(key_of(line[1:])).decode() for line in plan.directories.lines()],
         "conflicts": [path.decode() for path in plan.conflicts],
         "special": [path.decode() for path in plan.special],
         **removed,
