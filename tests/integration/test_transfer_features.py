@@ -59,7 +59,7 @@ def test_an_end_may_name_its_pod(pod: Pods, inventory: Inventories, create: Crea
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "note").write_text("in a tree")
     (tmp_path / "note").write_text("a file")
-    there = folder_in(pair, "there")
+    there, web = folder_in(pair, "there"), tmp_path / "of-web"
     back = {"context": "own", "pod": "pair", "container": "side", "path": f"{there}/note"}
     tasks = [
         transfer("file to container", f"local:{tmp_path}/note", f"own:pair/side:{there}/note", create_parents=True),
