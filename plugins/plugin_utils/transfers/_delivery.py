@@ -126,7 +126,8 @@ class Delivery:
         src, root = job.request.src.path, job.root
         how = choose(job, self._plan)
         job.result.streams, job.result.compress = how.shards, how.packer
-        ends.progress.expect(self._plan.files, self._plan.size, self._members)
+        if how.packer is None and how.shards == 1:  # else nobody knows where in the tree a stream is
+            ends.progress.expect(self._plan.files, self._plan.size, self._members)
         steps = []
         if separator is not None:
             listed = ends.names(files, "names of files")

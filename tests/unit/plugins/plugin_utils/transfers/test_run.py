@@ -174,11 +174,11 @@ def test_a_stream_that_stalls_is_sent_again(here: Path, naps: list[float], what:
     assert _is_whole(here, what)
 
 
-@pytest.mark.parametrize("what", [TREE, FILE])
-def test_the_rate_limit_holds_for_what_is_sent(here: Path, what: str) -> None:
+@pytest.mark.parametrize(("what", "streams"), [(TREE, 1), (TREE, 3), (FILE, 1)])
+def test_the_rate_limit_holds_for_what_is_sent(here: Path, what: str, streams: int) -> None:
     size = 600_000 if what == TREE else 500_000
-    result = _send(here, what, rate_limit=400_000)
-    assert result.failure is None
+    result = _send(here, what, rate_limit=400_000, streams=streams)
+    assert (result.failure, result.streams) == (None, streams)
     assert result.duration_ms >= 1000 * size / 400_000 - 500, "a limit lets pass what it allows in a moment at once"
 
 
