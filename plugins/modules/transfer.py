@@ -86,6 +86,13 @@ options:
     type: list
     elements: str
     default: []
+  compress:
+    description:
+      - What compresses the archives of a tree on their way. V(zstd) and V(gzip) are an error where an end lacks them.
+      - V(auto) chooses by what both ends have, how much is sent and how far away they are.
+    type: str
+    choices: [auto, zstd, gzip, none]
+    default: auto
   create_parents:
     description: Whether to make the directory that the destination is in, and those above it.
     type: bool
@@ -195,6 +202,10 @@ steps:
   returned: always, once the contexts were understood
   type: list
   elements: dict
+compress:
+  description: What compressed the archives of a tree, V(none) where nothing did.
+  returned: always, once the arguments were understood
+  type: str
 links:
   description: How many symbolic links were sent, and further names of files made.
   returned: always, once the arguments were understood

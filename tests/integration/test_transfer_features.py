@@ -179,7 +179,7 @@ def test_a_lost_connection_is_tried_again_and_a_limit_ends_a_hanging_one(
     }
     # every one: what ends a step there is an exec of its name too
     hangs = Fault(Direction.STDOUT, Action.STALL, SIZE, pod="hung", command=sends("pack"), times=None)
-    again = {"retries": 2, "retry_delay": 0.1}
+    again: dict[str, Any] = {"retries": 2, "retry_delay": 0.1}
     tasks = [
         transfer("tree from pod", f"web:{there}/", f"local:{here}/tree2", **again),
         transfer("file from pod", f"web:{there}/f0", f"local:{here}/file", **again),

@@ -140,7 +140,8 @@ class Delivery:
         job, ends = self._job, self._job.ends
         src, root = job.request.src.path, job.root
         job.result.streams, job.result.compress = how.shards, how.packer
-        ends.progress.expect(self._plan.files, self._plan.size, self._members)
+        if how.packer is None and how.shards == 1:  # else nobody knows where in the tree a stream is
+            ends.progress.expect(self._plan.files, self._plan.size, self._members)
         steps = []
         if separator is not None:
             listed = ends.names(files, "names of files")
