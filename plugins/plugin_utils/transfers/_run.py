@@ -18,7 +18,7 @@ from ._errors import TransferError
 from ._file import send_file
 from ._job import Job
 from ._listing import Listing, PathKind, read_listing
-from ._spec import Request, Result
+from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
 from ._tree import send_tree
 
@@ -47,6 +47,8 @@ def run_transfer(request: Request, place: Place) -> Result:
 
 def _check_request(request: Request) -> None:
     src, dest = request.src, request.dest
+    if not 1 <= request.streams <= MOST_STREAMS:
+        raise TransferError(f"streams: {request.streams} is not from 1 to {MOST_STREAMS}")
     if (src.context, src.pod, src.container) != (dest.context, dest.pod, dest.container):
         return
     one, other = posixpath.normpath(src.path), posixpath.normpath(dest.path)

@@ -12,6 +12,8 @@ from ..operations._progress import Meter
 from ._endpoint import Endpoint
 from ._filter import Filter
 
+MOST_STREAMS = 32
+
 
 @dataclass(frozen=True)
 class Request:
