@@ -13,6 +13,7 @@ from ..plugin_utils._display import make_meter
 from ..plugin_utils._signals import raising
 from ..plugin_utils.contexts._ansible import ContextResolver
 from ..plugin_utils.contexts._base import Context
+from ..plugin_utils.streams._spec import parse_size
 from ..plugin_utils.transfers._endpoint import Endpoint, parse_endpoint
 from ..plugin_utils.transfers._errors import SpecError
 from ..plugin_utils.transfers._filter import make_filter
@@ -30,7 +31,13 @@ ARGUMENTS: dict[str, Any] = {
     "create_parents": {"type": "bool", "default": False},
     "resume": {"type": "bool", "default": True},
     "streams": {"type": "int", "default": 1},
+    "compress": {"type": "str", "choices": ["auto", "zstd", "gzip", "none"], "default": "auto"},
     "connect_timeout": {"type": "float", "default": 60},
+    "timeout": {"type": "float"},
+    "stall_timeout": {"type": "float"},
+    "bwlimit": {"type": "str"},
+    "retries": {"type": "int", "default": 0},
+    "retry_delay": {"type": "float", "default": 5},
 }
 
 
@@ -47,6 +54,8 @@ class ActionModule(ActionBase):
             request = self._request(arguments, task_vars or {})
         except SpecError as exc:
             return {**result, "failed": True, "msg": str(exc)}
+        except ValueError as exc:
+            return {**result, "failed": True, "msg": f"bwlimit: {exc}"}
         resolver = ContextResolver(self, task_vars or {})
 
         def place(end: Endpoint) -> Context:
@@ -73,8 +82,14 @@ class ActionModule(ActionBase):
             create_parents=arguments["create_parents"],
             resume=arguments["resume"],
             streams=arguments["streams"],
+            compress=arguments["compress"],
             check_mode=bool(self._task.check_mode),
             diff=bool(self._task.diff),
             connect_timeout=arguments["connect_timeout"],
+            timeout=arguments["timeout"],
+            stall_timeout=arguments["stall_timeout"],
+            rate_limit=parse_size(arguments["bwlimit"]) if arguments["bwlimit"] else None,
+            retries=arguments["retries"],
+            retry_delay=arguments["retry_delay"],
             meter=make_meter(self, task_vars),
         )

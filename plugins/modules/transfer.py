@@ -38,10 +38,14 @@ options:
     description:
       - What to copy, as C(context:path), for a pod other than the context's own as C(context:pod:path) or
         C(context:pod/container:path), or as a mapping with the keys C(context), C(path), C(pod), C(container),
-        C(become) and C(become_user).
+        C(become), C(become_user) and C(glob). A pod may also be a workload, as in C(context:deployment/web:path).
       - The context is the name of a host of the inventory, or V(local) for the controller.
       - A directory is copied into O(dest) under its own name; with a slash at the end of the path its content is, as
         with C(rsync). A symbolic link that is named here is followed, one below it is copied as a link.
+      - The last part of the path may be a pattern of C(*), C(?) and C([...]), such as V(web:/var/log/nginx/*.gz). What
+        it matches goes into the directory O(dest), which is made if it is missing; no match is an error. A name that
+        begins with a dot has to be matched by a dot. Something that has exactly that name is taken instead, and with
+        the key C(glob) of a mapping set to V(false) nothing else. Patterns elsewhere are refused, as is O(delete=true).
     type: raw
     required: true
   dest:
@@ -102,6 +106,29 @@ options:
         where the round trip is long.
     type: int
     default: 1
+  bwlimit:
+    description: Bytes a second that are sent at most, such as V(10M).
+    type: str
+  retries:
+    description:
+      - How often a transfer is tried again whose connection was lost, or whose stream was cut or stalled. It begins
+        again with comparing, so what is in place is not sent again.
+      - What another try would not change, such as a missing file, a refused login or a full disk, is not tried again.
+    type: int
+    default: 0
+  retry_delay:
+    description: Seconds before it is tried again. Each further time waits twice as long.
+    type: float
+    default: 5
+  stall_timeout:
+    description:
+      - Seconds in which not a byte is sent before that is ended. The time in which both ends are listed and files are
+        read back does not count.
+      - Without it there is no limit.
+    type: float
+  timeout:
+    description: Seconds for the whole transfer with all O(retries). Without it there is no limit.
+    type: float
   connect_timeout:
     description: Seconds in which both ends have to be ready, for each step of the work.
     type: float
@@ -110,7 +137,8 @@ notes:
   - Devices, sockets and named pipes are listed in the result and left alone.
   - A file that changes while it is read is left as it was at the destination, and the task fails and names it, in a
     tree after everything else is in place.
-  - While data moves, the task says how far it is; see M(manifold.core.pipeline) for where and how often.
+  - The task says how far it is - the files and their bytes out of all that are sent, rate and time left, and what it
+    does where nothing is sent; see M(manifold.core.pipeline) for where and how often.
 seealso:
   - module: manifold.core.pipeline
 """
@@ -127,6 +155,12 @@ EXAMPLES = r"""
     dest: k8s-staging:/usr/share/nginx/html/
     delete: true
     exclude: ["*.tmp", /cache/]
+
+- name: Fetch the packed logs from whichever pod of a deployment is ready
+  manifold.core.transfer:
+    src: "k8s-prod:deployment/web:/var/log/nginx/*.gz"
+    dest: local:./logs/
+    retries: 3
 
 - name: Copy a file as root
   manifold.core.transfer:
@@ -173,6 +207,19 @@ streams:
   description: How many parts of a file were sent side by side.
   returned: always, once the arguments were understood
   type: int
+checksum:
+  description: The SHA-256 of the file.
+  returned: when O(src) is a file and was sent as a whole, in one stream, not within one context
+  type: str
+retries:
+  description: How often it was tried again. Other numbers are those of the last time.
+  returned: always, once the arguments were understood
+  type: int
+steps:
+  description: What ran at both ends, the last one of each name, as RV(manifold.core.pipeline#module:steps) has it.
+  returned: always, once the contexts were understood
+  type: list
+  elements: dict
 links:
   description: How many symbolic links were sent, and further names of files made.
   returned: always, once the arguments were understood

@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from benchmark.cost import family, pss
 from benchmark.pipeline import size_in_bytes
 from benchmark.site import Site
+from testbed.inventory import Inventory
 
 _SAMPLE_SECONDS = 0.1
-_IDLE = """
+IDLE = """
 - hosts: localhost
   gather_facts: false
   tasks:
@@ -41,19 +42,21 @@ _STREAM = """
 
 
 @dataclass
-class _Peak:
+class Peak:
+    """The largest sums of PSS, in bytes."""
+
     ansible: int = 0
     tools: Counter[str] = field(default_factory=Counter)
 
 
-def _measure(site: Site, playbook: str) -> _Peak:
-    path = site.inventory.directory / "memory.yml"
-    path.write_text(playbook.replace("TARGET", str(site.host.data / "memory.out")))
-    argv = ["ansible-playbook", "-i", str(site.inventory.path), str(path)]
-    peak = _Peak()
-    environment = site.inventory.environment()
+def measure(inventory: Inventory, playbook: str) -> Peak:
+    """Run a playbook and return what it took; raise CalledProcessError if it failed."""
+    path = inventory.directory / "memory.yml"
+    path.write_text(playbook)
+    argv = ["ansible-playbook", "-i", str(inventory.path), str(path)]
+    peak = Peak()
     process = subprocess.Popen(
-        argv, env=environment, cwd=site.inventory.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        argv, env=inventory.environment(), cwd=inventory.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
     while process.poll() is None:
         ansible, tools = 0, Counter[str]()
@@ -78,8 +81,8 @@ def main() -> None:
     parser.add_argument("--size", type=size_in_bytes, default="1GiB")
     options = parser.parse_args()
     with Site(options.size) as site:
-        idle = _measure(site, _IDLE)
-        stream = _measure(site, _STREAM)
+        idle = measure(site.inventory, IDLE)
+        stream = measure(site.inventory, _STREAM.replace("TARGET", str(site.host.data / "memory.out")))
     mib = 1 << 20
     print(f"PSS of the ansible processes: idle task {idle.ansible / mib:.1f} MiB, ", end="")
     print(f"stream of {site.size / mib:.0f} MiB {stream.ansible / mib:.1f} MiB, ", end="")

@@ -50,10 +50,15 @@ class _Pod:
 
 
 class Site:
-    """A pod ``pod`` that holds a file of mixed data, an SSH host ``host``, and an inventory of both."""
+    """A pod ``pod`` that holds a file of mixed data, an SSH host ``host``, and an inventory of both.
 
-    def __init__(self, size: int, image: str = "busybox") -> None:
+    With a ``delay``, in seconds one way, there is also an SSH host ``far`` behind a slow line.
+    """
+
+    def __init__(self, size: int, image: str = "busybox", delay: float = 0.0) -> None:
         self._image = image
+        self._delay = delay
+        self.far: SshHost | None = None
         self.size = max(1, size >> 24) << 24
         """Bytes of the file: half random, half compressible, in pieces of 16 MiB."""
 
@@ -61,10 +66,18 @@ class Site:
         self._run = Run().__enter__()
         self._bed = Bed(self._run, Tier.NODE)
         self.kube = Kube(backend="cri", workdir=self._run.new_directory("kube"))
+        self.folder = self._run.new_directory("local")
+        """A folder of this machine, for data."""
         self.host: SshHost = self._bed.ssh_host("host")
         self.kube.pod("pod", containers=[{"name": "main", "image": self._image, "command": ["sleep", "1000000"]}])
         self.kubeconfig = self.kube.write_kubeconfig(self._run.directory / "kubeconfig")
-        self.inventory: Inventory = self._bed.inventory(self.host, _Pod("pod", self.kubeconfig))
+        hosts = [self.host]
+        if self._delay:
+            self.far = self._bed.ssh_host("far", relay=True)
+            assert self.far.relay is not None
+            self.far.relay.set_delay(self._delay)
+            hosts.append(self.far)
+        self.inventory: Inventory = self._bed.inventory(*hosts, _Pod("pod", self.kubeconfig))
         script = _MIXED.format(pieces=self.size >> 24)
         subprocess.run(
             [*self.kubectl("exec", "pod", "--", "sh", "-c"), f"mkdir -p /data; {{ {script}; }} >/data/file"], check=True

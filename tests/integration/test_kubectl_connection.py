@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import re
 import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ import pytest
 import yaml
 
 from integration.support import (
-    SECONDS,
     Inventories,
     Pods,
     assert_no_traceback,
@@ -36,11 +33,10 @@ from integration.support import (
     records_of,
     tail_of,
 )
-from testbed.bed import Bed
+from integration.workloads import await_pods, service, workload
 from testbed.fixtures import ON_BOTH_TIERS
 from testbed.inventory import Inventory
 from testbed.kube import Kube
-from testbed.kube.errors import ApiError
 from testbed.kube.faults import Action, Direction, Fault
 from testbed.kube.kubectl import find_kubectl
 from testbed.kube.tls import TlsFront
@@ -235,67 +231,6 @@ def test_files_and_modules_notice_a_cut_too(pod: Pods, inventory: Inventories, t
 # -- workloads -----------------------------------------------------------------------------------------------------
 
 
-def workload(kind: str, name: str, *command: str, **spec: Any) -> dict[str, Any]:
-    """Return a workload of one container."""
-    labels = {"app": name}
-    container = {"name": "main", "image": "testbed", **({"command": list(command)} if command else {})}
-    pod_spec = {"containers": [container], "terminationGracePeriodSeconds": 0, **spec.pop("pod", {})}
-    template = {"metadata": {"labels": labels}, "spec": pod_spec}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": kind,
-        "metadata": {"name": name},
-        "spec": {"selector": {"matchLabels": labels}, "template": template, **spec},
-    }
-
-
-def service(name: str, selector: dict[str, str] | None) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": selector}}
-
-
-@pytest.fixture
-def create(bed: Bed) -> Iterator[Callable[[Kube, dict[str, Any]], None]]:
-    """Create objects, which are deleted before the bed is taken down."""
-    del bed
-    made: list[tuple[Kube, str, str]] = []
-
-    def create(kube: Kube, obj: dict[str, Any]) -> None:
-        kube.create(obj)
-        made.append((kube, obj["kind"], obj["metadata"]["name"]))
-
-    yield create
-    for kube, kind, name in made:
-        with contextlib.suppress(ApiError):
-            kube.delete(kind, name)
-    for kube, _kind, name in made:
-        _await_pods(kube, name, 0)
-
-
-def _await_pods(kube: Kube, app: str, count: int, ready: bool = True) -> list[str]:
-    """Wait until so many pods of a workload are there, and ready if there are to be any; return their names."""
-    store = kube.front.objects.store
-    deadline = time.monotonic() + SECONDS
-    while True:
-        revision = store.revision
-        found = [
-            pod for pod in store.items("", "pods")[0] if _is_of(pod, app) and (not ready or not count or _is_ready(pod))
-        ]
-        if len(found) == count:
-            return [pod["metadata"]["name"] for pod in found]
-        assert time.monotonic() < deadline, f"{app}: {found}"
-        store.events_after(revision, 1)
-
-
-def _is_of(pod: dict[str, Any], app: str) -> bool:
-    metadata = pod["metadata"]
-    return bool(metadata.get("ownerReferences")) and (metadata.get("labels") or {}).get("app") == app
-
-
-def _is_ready(pod: dict[str, Any]) -> bool:
-    conditions = {each["type"]: each["status"] for each in pod.get("status", {}).get("conditions", ())}
-    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
-
-
 @both_tiers
 def test_a_pod_is_named_by_its_workload(
     pod: Pods, inventory: Inventories, create: Callable[[Kube, dict[str, Any]], None]
@@ -306,9 +241,9 @@ def test_a_pod_is_named_by_its_workload(
     create(kube, workload("StatefulSet", "db", replicas=2, serviceName="db"))
     create(kube, workload("DaemonSet", "agent"))
     create(kube, service("front", {"app": "db"}))
-    owned = _await_pods(kube, "web", 2)
-    _await_pods(kube, "db", 2)
-    (agent,) = _await_pods(kube, "agent", 1)
+    owned = await_pods(kube, "web", 2)
+    await_pods(kube, "db", 2)
+    (agent,) = await_pods(kube, "agent", 1)
     expected = {
         "deployment": owned,
         "sts": ["db-0"],
@@ -355,8 +290,8 @@ def test_a_workload_without_a_ready_pod_says_why(
     create(web.kube, workload("Deployment", "gated", pod={"readinessGates": [{"conditionType": "open"}]}))
     create(web.kube, workload("Deployment", "empty", replicas=0))
     create(web.kube, service("nobody", None))
-    _await_pods(web.kube, "broken", 1, ready=False)
-    _await_pods(web.kube, "gated", 1, ready=False)
+    await_pods(web.kube, "broken", 1, ready=False)
+    await_pods(web.kube, "gated", 1, ready=False)
     expected = {
         "broken": ("deployment/broken", "no pod of deployment/broken is ready: broken-"),
         "gated": ("deployment/gated", "no pod of deployment/gated is ready: gated-"),

@@ -203,7 +203,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     (alpha.data / "there" / "x").mkdir(parents=True)
     cases = {
         "no context": (f"{tmp_path}/full", "alpha:~/x", "names no context; write 'context:path'"),
-        "wrong context": ("alpa:x", "alpha:~/x", "did you mean 'alpha'?"),
+        "wrong context": ("alpa:x", "alpha:~/x", "Did you mean 'alpha'?"),
         "no source": ("local:/nowhere/at/all", "alpha:~/x", "src: local:/nowhere/at/all does not exist"),
         "no parent": (f"local:{tmp_path}/full", "alpha:~/no/such", "set 'create_parents'"),
         "conflict": (f"local:{tmp_path}/full/", "alpha:~/there", "set 'delete' for directories"),

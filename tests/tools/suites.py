@@ -16,7 +16,7 @@ from tools.request import FOLDERS, Leg, Request, Suite, Tier, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
-_BENCHMARKS = ("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress")
+_BENCHMARKS = ("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress", "transfer")
 _UNMEASURED = (Suite.TESTBED, Suite.FAULTS)
 """Suites of which the coverage says nothing: of the test bed, or of processes that are killed."""
 _SIDE_BY_SIDE = (Suite.UNIT, Suite.INTEGRATION)

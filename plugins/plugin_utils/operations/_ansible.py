@@ -128,7 +128,7 @@ class SecretFinder:
         """Return the hosts whose secrets may be quoted, each with the task if its variables reach there."""
         inventory = self._play.get_variable_manager()._inventory
         steps = [*_steps(result), *_steps(task.args)]
-        named = {str(step.get("context")) for step in steps} | {str(task.delegate_to)}
+        named = {str(step.get("context")) for step in steps} | {str(task.delegate_to), *_contexts(task.args)}
         known = [inventory.get_host(name) for name in sorted(named - {host.get_name()})]
         return [(host, task), *((each, None) for each in known if each is not None)]
 
@@ -151,6 +151,18 @@ class SecretFinder:
 def _steps(source: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     steps = source.get("steps") if isinstance(source, Mapping) else None
     return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
+
+
+def _contexts(arguments: Any) -> list[str]:
+    """Return the contexts of the ends of a transfer, ``context:path`` or mappings."""
+    if not isinstance(arguments, Mapping):
+        return []
+    ends = [arguments.get(key) for key in ("src", "dest")]
+    return [
+        str(end.get("context")) if isinstance(end, Mapping) else end.partition(":")[0]
+        for end in ends
+        if isinstance(end, (str, Mapping))
+    ]
 
 
 def _environments(task: Any) -> Iterable[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 _WINDOW_SECONDS = 10.0
 """The rate is that of the last so many seconds."""
@@ -28,10 +29,22 @@ class Flow:
     """Bytes in all, where that is known."""
     name: str = ""
     """Tells streams apart where there are several."""
+    more: str = ""
+    """What else is known of it, in words."""
 
 
 Show = Callable[[str], None]
 """Puts a text where the user sees it."""
+
+
+class Watcher(Protocol):
+    """Is told of one stretch of an action while it runs."""
+
+    def look(self, flows: Callable[[], Sequence[Flow]]) -> None:
+        """Take note, if it is time to; ``flows`` says how far it is."""
+
+    def finish(self) -> None:
+        """Take note of its end."""
 
 
 class Meter:
@@ -68,6 +81,15 @@ class Meter:
         self._shown = True
         self._show(", ".join(self._describe(flow, now) for flow in flows()))
 
+    def say(self, what: str) -> None:
+        """Show what is being done, and for how long the action has run, if it is time to."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + self._interval
+        self._shown = True
+        self._show(f"{what}  {timedelta(seconds=round(now - self._started))}")
+
     def finish(self) -> None:
         """Take away what was shown, where it can be taken away; call it however the action ended."""
         if self._shown:
@@ -85,6 +107,7 @@ class Meter:
         words.append(f"{self._size(rate)}/s")
         if flow.total and rate > 0:
             words.append(f"{timedelta(seconds=round(max(0, flow.total - flow.moved) / rate))} left")
+        words += [flow.more] if flow.more else []
         return "  ".join(words)
 
     def _rate(self, flow: Flow, now: float) -> float:

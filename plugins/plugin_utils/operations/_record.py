@@ -130,20 +130,45 @@ def contexts_used(operations: Iterable[Operation]) -> list[dict[str, Any]]:
 
 
 def transfers(operations: Iterable[Operation]) -> list[dict[str, Any]]:
-    """Return what was written where: one entry for each proven destination of a pipeline."""
-    return [
-        {
-            "operation_id": operation["operation_id"],
-            "from": result["steps"][0]["context"],  # one source feeds all destinations of a pipeline
-            "to": f"{sink['context']}:{sink['path']}",
-            "bytes": sink["bytes"],
-            "duration_ms": result.get("duration_ms"),
-            "checksum": sink["checksum"],
-            "retries": max(0, (result.get("attempts") or 1) - 1),
-            "committed": sink["committed"],
-            "changed": sink["changed"],
-        }
-        for operation, result in _results(operations)
-        if result.get("steps")
-        for sink in result.get("sinks", [])
-    ]
+    """Return what was written where: one entry for each proven destination of a pipeline, and for each transfer."""
+    found = []
+    for operation, result in _results(operations):
+        if result.get("steps"):
+            found += [_written(operation, result, sink) for sink in result.get("sinks", [])]
+        if _transferred(operation, result):
+            found.append(_transfer(operation, result))
+    return found
+
+
+def _written(operation: Operation, result: Mapping[str, Any], sink: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "operation_id": operation["operation_id"],
+        "from": result["steps"][0]["context"],  # one source feeds all destinations of a pipeline
+        "to": f"{sink['context']}:{sink['path']}",
+        "bytes": sink["bytes"],
+        "duration_ms": result.get("duration_ms"),
+        "checksum": sink["checksum"],
+        "retries": max(0, (result.get("attempts") or 1) - 1),
+        "committed": sink["committed"],
+        "changed": sink["changed"],
+    }
+
+
+def _transferred(operation: Operation, result: Mapping[str, Any]) -> bool:
+    """Return whether a transfer was carried out, or a part of it."""
+    done = operation["outcome"] == OperationOutcome.OK.value or result.get("changed")
+    return bool(done and result.get("src") and result.get("dest") and not operation["check_mode"])
+
+
+def _transfer(operation: Operation, result: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "operation_id": operation["operation_id"],
+        "from": result["src"],
+        "to": result["dest"],
+        "bytes": result.get("bytes"),
+        "duration_ms": result.get("duration_ms"),
+        "checksum": result.get("checksum"),
+        "retries": result.get("retries") or 0,
+        "committed": operation["outcome"] == OperationOutcome.OK.value,
+        "changed": result.get("changed"),
+    }

@@ -61,6 +61,23 @@ _RESULT = {
     "bytes": _Is.COUNT,
     "checksum": _Is.NAME,
 }
+_TRANSFER = {
+    "src": _Is.NAME,
+    "dest": _Is.NAME,
+    "files": _Is.COUNT,
+    "links": _Is.COUNT,
+    "directories": _Is.COUNT,
+    "attributes": _Is.COUNT,
+    "deleted": _Is.COUNT,
+    "unchanged": _Is.COUNT,
+    "excluded": _Is.COUNT,
+    "rate": _Is.COUNT,
+    "retries": _Is.COUNT,
+    "streams": _Is.COUNT,
+    "resumed": _Is.COUNT,
+}
+"""What only transfers have."""
+_TRANSFERS = ("manifold.core.transfer",)
 
 
 @dataclass(frozen=True)
@@ -94,13 +111,15 @@ def operation_of(run: TaskRun, scrubber: Scrubber) -> Operation:
         "ignored": run.ignored,
         "no_log": run.no_log,
         "check_mode": run.check_mode,
-        "result": _reduce(run.result, scrubber) if ran and not run.no_log else None,
+        "result": _reduce(run, scrubber) if ran and not run.no_log else None,
     }
 
 
-def _reduce(result: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
+def _reduce(run: TaskRun, scrubber: Scrubber) -> dict[str, Any]:
+    result = run.result
+    known = {**_RESULT, **(_TRANSFER if run.action in _TRANSFERS else {})}
     kept: dict[str, Any] = {
-        name: _harmless(result[name], kind, scrubber) for name, kind in _RESULT.items() if name in result
+        name: _harmless(result[name], kind, scrubber) for name, kind in known.items() if name in result
     }
     for name, fields in _LISTS.items():
         if isinstance(result.get(name), (list, tuple)):

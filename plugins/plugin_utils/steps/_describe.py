@@ -18,6 +18,7 @@ from ._text import Symbols, one_line
 _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
 _COMMANDS = {"command", "shell", "raw", "script", "ansible.windows.win_command", "ansible.windows.win_shell"}
 _PIPELINE = {"manifold.core.pipeline", "pipeline"}
+_TRANSFER = {"manifold.core.transfer", "transfer"}
 _INCLUDES = {"include_tasks": ("_raw_params", "file"), "include_role": ("name", "role")}
 _EXPRESSION = re.compile(r"{{.*?}}", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -38,6 +39,9 @@ def describe(action: str, arguments: Mapping[str, Any], symbols: Symbols) -> str
         return one_line(_command(arguments)) or module
     if action in _PIPELINE:
         return _chain(arguments.get("steps"), symbols) or "pipeline"
+    if action in _TRANSFER:
+        src, dest = _end(arguments.get("src")), _end(arguments.get("dest"))
+        return one_line(f"{src} {symbols.arrow} {dest}") if src and dest else "transfer"
     for key in _INCLUDES.get(module, ()):
         if isinstance(arguments.get(key), str):
             return one_line(f"{module} {arguments[key]}")
@@ -47,9 +51,18 @@ def describe(action: str, arguments: Mapping[str, Any], symbols: Symbols) -> str
 def resolves(action: str) -> bool:
     """Return whether what is shown of an action can be shown with its expressions resolved, whatever they hold.
 
-    Of a pipeline only programs' names, contexts and files are shown; a command line may hold a secret anywhere.
+    Of a pipeline only programs' names, contexts and files are shown; a command line may hold a secret anywhere. Of a
+    transfer only its ends are.
     """
-    return action in _PIPELINE
+    return action in _PIPELINE or action in _TRANSFER
+
+
+def _end(end: Any) -> str:
+    """Return an end of a transfer as a user writes it, without the context where that is this machine."""
+    if isinstance(end, Mapping):
+        place = str(end.get("pod") or "") + (f"/{end['container']}" if end.get("container") else "")
+        end = ":".join(str(each) for each in (end.get("context"), place, end.get("path")) if each)
+    return end.removeprefix("local:") if isinstance(end, str) else ""
 
 
 def _command(arguments: Mapping[str, Any]) -> str:

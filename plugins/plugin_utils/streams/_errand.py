@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from .._required import required
 from ..contexts._base import Context, ContextError
 from . import _shell
 from ._loop import DeadlineReached, Loop
 from ._marker import new_nonce
-from ._pump import CapturePump, FilePump, Pump
+from ._pump import CapturePump
 from ._stage import Phase, Stage, StageRefused
 
 OUTPUT_LIMIT = 65536
@@ -30,8 +27,6 @@ class Errand:
     name: str
     context: Context
     script: str
-    output: BinaryIO | None = None
-    """Gets all that the script prints, if it is given; else a part of that is in the result."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +44,6 @@ class ErrandResult:
     @property
     def done(self) -> bool:
         return self.rc == 0
-
-
-def open_contexts(contexts: Iterable[Context], seconds: float) -> Iterator[tuple[Context, ContextError]]:
-    """Warm the connections of contexts, side by side where there are several; return those that failed, and why.
-
-    Raises what else went wrong while a connection was made.
-    """
-    distinct = list({id(context): context for context in contexts}.values())
-    answers: queue.SimpleQueue[tuple[Context, BaseException | None]] = queue.SimpleQueue()
-
-    def open_one(context: Context) -> None:
-        try:
-            context.open(seconds)
-        except BaseException as exc:  # handed to the thread that waits for it
-            answers.put((context, exc))
-        else:
-            answers.put((context, None))
-
-    if len(distinct) > 1:
-        for context in distinct:
-            threading.Thread(target=open_one, args=(context,), daemon=True).start()
-    else:
-        open_one(distinct[0])
-    for _each in distinct:
-        context, error = answers.get()
-        if isinstance(error, ContextError):
-            yield context, error
-        elif error is not None:
-            raise error
 
 
 def run_errands(errands: Sequence[Errand], seconds: float) -> list[ErrandResult]:
@@ -112,7 +78,6 @@ class _Running:
     def __init__(self, errand: Errand, loop: Loop) -> None:
         nonce = new_nonce()
         self.stage = Stage(errand.name, errand.context, _shell.errand_script(nonce, errand.script), nonce, loop)
-        self._output = errand.output
         self._started = False
         self._error: str | None = None
         self._result: ErrandResult | None = None
@@ -131,17 +96,12 @@ class _Running:
         if self._result is not None:
             return True
         if self.stage.phase is Phase.READY:
-            self.stage.release(self._pump())
+            self.stage.release(CapturePump(self.stage.stdout, OUTPUT_LIMIT))
         if self.stage.phase is Phase.RUNNING and self.stage.lingers:
             self.stage.let_go()
         if self.stage.phase is Phase.DONE:
             self._result = self._read()
         return self._result is not None
-
-    def _pump(self) -> Pump:
-        if self._output is not None:
-            return FilePump(self.stage.stdout, self._output)
-        return CapturePump(self.stage.stdout, OUTPUT_LIMIT)
 
     def _read(self) -> ErrandResult:
         mark = self.stage.mark

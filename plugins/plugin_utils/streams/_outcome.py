@@ -51,6 +51,7 @@ def build(
         destinations=destinations,
         failed_step=failure.step.name if failure else None,
         msg="; ".join(str(each) for each in [failure, *failures]) if failure else None,
+        passing=failure is not None and failure.passing,
         stdout=stdout.captured.decode(errors="replace") if stdout else None,
         stdout_cut=stdout.cut if stdout else False,
         attempts=report.attempts,

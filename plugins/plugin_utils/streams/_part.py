@@ -27,8 +27,12 @@ _SHOWN_STDERR_LINES = 3
 class StepFailed(Exception):
     """A step failed; the text names step and context, and says what to do."""
 
-    def __init__(self, step: Step, context: str, cause: str, remedy: str | None = None) -> None:
+    def __init__(
+        self, step: Step, context: str, cause: str, remedy: str | None = None, *, passing: bool = False
+    ) -> None:
         self.step = step
+        self.passing = passing
+        """Whether it may go well when it is tried again: a connection was lost, a stream cut or stalled."""
         super().__init__(sentence(f"step '{step.name}' ({context}): {cause}", remedy))
 
 
@@ -94,12 +98,12 @@ class Part:
         """Whether nothing is to be expected of the part any more."""
         return self.proof is not None or self.failure is not None
 
-    def failed(self, cause: str, remedy: str | None = None) -> StepFailed:
+    def failed(self, cause: str, remedy: str | None = None, *, passing: bool = False) -> StepFailed:
         """Return the failure of this step, with the last lines of its stderr."""
         lines = [line.strip() for line in self.stage.stderr.splitlines() if line.strip()]
         if lines:
             cause = f"{cause}: {' / '.join(lines[-_SHOWN_STDERR_LINES:])}"
-        return StepFailed(self.step, self.context.name, cause, remedy)
+        return StepFailed(self.step, self.context.name, cause, remedy, passing=passing)
 
     def judge(self) -> None:
         """Believe the stage, which has ended, or raise StepFailed."""
@@ -109,10 +113,11 @@ class Part:
             seen = pump.moved + len(pump.tail)
             raise self.failed(
                 f"its output ended after {seen} bytes without proof that it is whole "
-                f"(the connection's exit status is {self.stage.status})"
+                f"(the connection's exit status is {self.stage.status})",
+                passing=True,
             )
         if mark.rc not in self.step.ok_codes:
-            raise self.failed(f"it failed with exit status {mark.rc}")
+            raise self.failed(f"it failed with exit status {mark.rc}", passing=self._was_cut(mark))
         self._judge_input(mark)
         printed = required(self.stage.pump, "pump of a stage that ran").moved
         if self.step.state is not None and printed != self.size:
@@ -121,25 +126,29 @@ class Part:
             self.written = self._judge_file(self.sink, self.writer)
         self.proof = Proof.TRANSPORT if self.step.bare else Proof.MARKER
 
+    def _was_cut(self, mark: Mark) -> bool:
+        """Return whether a step that failed had lost a part of its input before."""
+        return not mark.closed_early and mark.bytes_given is not None and mark.bytes_given != self.given
+
     def _judge_input(self, mark: Mark) -> None:
         if self.writer is None or mark.closed_early:
             return
         if mark.lost_count:
-            raise self.failed("the count of its input was lost there: whoever counted was ended")
+            raise self.failed("the count of its input was lost there: whoever counted was ended", passing=True)
         if self.given is None and (mark.bytes_given is not None or self.is_sink):
-            raise self.failed("its input was cut: it saw the end of its data before there was one")
+            raise self.failed("its input was cut: it saw the end of its data before there was one", passing=True)
         if mark.bytes_given is not None and mark.bytes_given != self.given:
-            raise self.failed(f"its input was cut: it was given {mark.bytes_given} of {self.given} bytes")
+            raise self.failed(f"its input was cut: it was given {mark.bytes_given} of {self.given} bytes", passing=True)
 
     def _judge_file(self, sink: _shell.Sink, writer: Part) -> SinkResult:
         source = required(writer.stage.pump, "pump of a sink's writer")
         report = required(self.stage.pump, "pump of a sink").captured
         size, _space, checksum = report.decode(errors="replace").strip().partition(" ")
         if not size.isdigit() or int(size) != self.given:
-            raise self.failed(f"it wrote {size or 'no'} bytes of {self.given}")
+            raise self.failed(f"it wrote {size or 'no'} bytes of {self.given}", passing=True)
         sent = source.digest()
         if sent is not None and checksum != sent:
-            raise self.failed(f"what it wrote has the SHA-256 {checksum}, what was sent has {sent}")
+            raise self.failed(f"what it wrote has the SHA-256 {checksum}, what was sent has {sent}", passing=True)
         return SinkResult(self.step.name, self.context.name, sink.dest, int(size), sent, committed=False, changed=False)
 
 

@@ -11,17 +11,20 @@ before its readers are told that their input ended: to a reader, end of input wo
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .._required import required
 from ..contexts._base import Context, ContextError
+from ..contexts._passing import may_pass
 from ..operations._identity import new_operation_id
-from ..operations._progress import Meter
+from ..operations._progress import Watcher
 from . import _outcome as outcome
 from . import _shell, _stall
-from ._errand import Errand, ErrandResult, open_contexts, run_errands
+from ._errand import Errand, ErrandResult, run_errands
 from ._leftovers import abandoned
 from ._loop import DeadlineReached, Loop
 from ._marker import MARK_LENGTH, new_nonce
@@ -62,6 +65,8 @@ class Options:
     """Whether the other sinks go on, and are committed, when one fails."""
     timeout: float | None = None
     """Seconds from the start to the last proof, repetitions included; None for no limit."""
+    started: float | None = None
+    """When those seconds began (time.monotonic), where the pipeline is a part of something longer."""
     stall_timeout: float | None = None
     """Seconds in which not a byte moves before the pipeline is ended; None for no limit."""
     connect_timeout: float = 60.0
@@ -70,6 +75,8 @@ class Options:
     """Bytes kept of what a last command prints."""
     rate_limit: int | None = None
     """Bytes a second that the first step may print; None for no limit."""
+    limited: str | None = None
+    """The step that is meant instead of the first one."""
     diff: bool = False
     """Whether to say what a destination holds before and after."""
     creates: str | None = None
@@ -78,7 +85,7 @@ class Options:
     """How often a run that failed is begun again."""
     retry_delay: float = 5.0
     """Seconds before the first repetition; each further one waits twice as long."""
-    meter: Meter | None = None
+    meter: Watcher | None = None
     """Says how far it is."""
     keep_contexts: bool = False
     """Whether the contexts stay open: more is going to run there."""
@@ -98,7 +105,7 @@ def run_pipeline(steps: Sequence[Step], resolve: Resolve, options: Options) -> P
     contexts: list[Context] = []
     attempts = 0
     changed = False
-    deadline = None if options.timeout is None else started + options.timeout
+    deadline = None if options.timeout is None else (options.started or started) + options.timeout
     try:
         contexts = _resolve(steps, resolve)
         if options.creates and _exists(options.creates, steps[-1], contexts[-1], options.connect_timeout):
@@ -233,10 +240,11 @@ class _Run:
         try:
             self._open_contexts()
             self._start()
+            asked = self.options.when_ready
+            removed = asked({part.step.name: part.stage.notes for part in self._active}) if asked else ()
             self._check_space()
             if not self.options.check_mode:
-                asked = self.options.when_ready
-                self._release(asked({part.step.name: part.stage.notes for part in self._active}) if asked else ())
+                self._release(removed)
                 self._move()
                 self._commit()
         finally:
@@ -257,10 +265,31 @@ class _Run:
     # -- started -------------------------------------------------------------------------------------------------
 
     def _open_contexts(self) -> None:
-        """Warm the connections."""
-        for context, error in open_contexts((part.context for part in self.parts), self.options.connect_timeout):
-            for part in [part for part in self._active if part.context is context]:
-                self._fail(part, part.failed(f"{error.operation}: {error.cause}", error.remedy))
+        """Warm the connections, side by side where there are several."""
+        distinct = list({id(part.context): part.context for part in self.parts}.values())
+        answers: queue.SimpleQueue[tuple[Context, BaseException | None]] = queue.SimpleQueue()
+
+        def open_one(context: Context) -> None:
+            try:
+                context.open(self.options.connect_timeout)
+            except BaseException as exc:  # handed to the thread that waits for it
+                answers.put((context, exc))
+            else:
+                answers.put((context, None))
+
+        if len(distinct) > 1:
+            for context in distinct:
+                threading.Thread(target=open_one, args=(context,), daemon=True).start()
+        else:
+            open_one(distinct[0])
+        for _each in distinct:
+            context, error = answers.get()
+            if isinstance(error, ContextError):
+                for part in [part for part in self._active if part.context is context]:
+                    cause = f"{error.operation}: {error.cause}"
+                    self._fail(part, part.failed(cause, error.remedy, passing=may_pass(error.cause)))
+            elif error is not None:
+                raise error
 
     def _start(self) -> None:
         limit = time.monotonic() + self.options.connect_timeout
@@ -277,7 +306,7 @@ class _Run:
         except DeadlineReached:
             late = [stage.context for stage in self._needed if stage.phase is Phase.STARTING]
             for part in [part for part in self._active if any(part.context is context for context in late)]:
-                self._fail(part, part.failed("the connection was not ready in time"))
+                self._fail(part, part.failed("the connection was not ready in time", passing=True))
 
     @property
     def _needed(self) -> list[Stage]:
@@ -298,7 +327,8 @@ class _Run:
                 # A keeper is not the stage of any step: what it lacks, the steps in its context lack.
                 mine = [part for part in self._active if part.stage is exc.stage]
                 for part in mine or [part for part in self._active if part.context is exc.stage.context]:
-                    self._fail(part, StepFailed(part.step, part.context.name, exc.cause, exc.remedy))
+                    passing = may_pass(exc.cause)
+                    self._fail(part, StepFailed(part.step, part.context.name, exc.cause, exc.remedy, passing=passing))
             else:
                 return
 
@@ -333,7 +363,10 @@ class _Run:
     def _pump(self, part: Part) -> Pump:
         source = part.stage.stdout
         hold = 0 if part.step.bare else MARK_LENGTH
-        throttle = self._throttle if part.writer is None else None
+        limited = self.options.limited or self.parts[0].step.name
+        # the sources of one file share what it may take
+        meant = part.step.name == limited or (part.step.extents is not None and part.writer is None)
+        throttle = self._throttle if meant else None
         readers = [reader for reader in part.readers if reader.failure is None]
         if not readers and part.step.output is not None:
             return FilePump(source, part.step.output, hold, throttle)
@@ -378,7 +411,7 @@ class _Run:
         stalled = self._stall.look(self._active)
         if stalled is not None:
             failure = stalled.part.failed(
-                f"not a byte moved for {self.options.stall_timeout:g} seconds: this step {stalled.why}"
+                f"not a byte moved for {self.options.stall_timeout:g} seconds: this step {stalled.why}", passing=True
             )
             self._fail(stalled.part, failure)
         return all(part.settled for part in self.parts)
@@ -430,7 +463,7 @@ class _Run:
                 part.written = replace(written, committed=True, changed=changed)
             else:
                 cause = f"the file could not be given its final name: {_said(result)}"
-                failures.append(StepFailed(part.step, part.context.name, cause))
+                failures.append(StepFailed(part.step, part.context.name, cause, passing=result.rc is None))
         if failures:
             raise failures[0]
 

@@ -55,6 +55,8 @@ class PipelineResult:
     """How many destinations were asked for."""
     failed_step: str | None = None
     msg: str | None = None
+    passing: bool = False
+    """Whether what it failed for may be gone when it is run again."""
     stdout: str | None = None
     stdout_cut: bool = False
     attempts: int = 1

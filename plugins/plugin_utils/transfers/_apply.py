@@ -9,7 +9,7 @@ names. Each line is whole or, if it is cut, no command at all. The shell ends at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ..streams._shell import quote
 from ._manifest import Kind, from_line, key_of, path_of
@@ -19,6 +19,10 @@ from ._spool import Spool
 
 _BATCH = 64 * 1024
 """Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
+
+
+FEW = 128
+"""So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own."""
 
 
 class Batches:
@@ -54,7 +58,7 @@ class Batches:
         self._write(f"{{ {command}; }} </dev/null || exit {FAILED}\n".encode(errors="surrogateescape"))
 
 
-def _name(path: bytes, staging: str = "") -> str:
+def command_name(path: bytes, staging: str = "") -> str:
     """Return a path as commands in the root name it."""
     return f"./{staging}{'/' if staging else ''}{path.decode(errors='surrogateescape')}"
 
@@ -64,19 +68,27 @@ def _parent(path: bytes) -> bytes:
 
 
 def write_commands(
-    plan: Plan, rules: Rules, staging: str, failed: Iterable[bytes], write: Callable[[bytes], object]
+    plan: Plan, rules: Rules, staged: Sequence[str], failed: Iterable[bytes], write: Callable[[bytes], object]
 ) -> None:
-    """Write the lines that put the plan into effect; what ``failed`` is left as it was."""
+    """Write the lines that put the plan into effect; what ``failed`` is left as it was.
+
+    ``staged`` is the staging directory, and what others have left of theirs; they are removed.
+    """
+    staging = staged[0]
     batches = Batches(write)
     lost = frozenset(failed)
     for path in sorted(lost):
-        batches.add("rm -f --", _name(path, staging))
+        batches.add("rm -rf --", command_name(path, staging))
     batches.flush()
     _complete(plan, staging, lost, batches)
     _remove(plan.cleared, batches)
     _move(plan, staging, lost, batches)
-    _set(plan, rules, batches)
+    _set(plan.set, rules, batches)
     _remove(plan.removed, batches)
+    if plan.stages:
+        batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
+    if plan.attributed <= FEW:
+        _set(plan.directories, rules, batches)
 
 
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
@@ -87,9 +99,9 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
             continue
         entry = from_line(line)
         if work is Work.MAKE:
-            batches.add("mkdir -p --", _name(entry.path, staging))
+            batches.add("mkdir -p --", command_name(entry.path, staging))
         else:
-            batches.add("mkdir -p --", _name(_parent(entry.path), staging))
+            batches.add("mkdir -p --", command_name(_parent(entry.path), staging))
             sent[entry.target] = False
     batches.flush()
     if not sent:
@@ -99,8 +111,8 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
         if work is Work.SEND and path in sent:
             sent[path] = True
         elif work is Work.JOIN and (target := from_line(line).target) not in lost:
-            first = _name(target, staging if sent[target] else "")
-            batches.run(f"ln -- {quote(first)} {quote(_name(path, staging))}")
+            first = command_name(target, staging if sent[target] else "")
+            batches.run(f"ln -- {quote(first)} {quote(command_name(path, staging))}")
 
 
 def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
@@ -115,22 +127,22 @@ def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) ->
             continue
         if work is Work.MAKE:
             top = name + b"\x01"
-        parent = _name(_parent(path)).rstrip("/") + "/."
-        batches.add("mv -f --", _name(path, staging), last=parent)
+        parent = command_name(_parent(path)).rstrip("/") + "/."
+        batches.add("mv -f --", command_name(path, staging), last=parent)
     batches.flush()
 
 
-def _set(plan: Plan, rules: Rules, batches: Batches) -> None:
-    """Set the attributes of what is not sent: the owner first, since that takes set-user-ID away."""
+def _set(spool: Spool, rules: Rules, batches: Batches) -> None:
+    """Set the attributes of what is there: the owner first, since that takes set-user-ID away."""
     for step in ("owner", "mode", "time"):
-        for line in plan.set.lines():
+        for line in spool.lines():
             entry = from_line(line[1:])
             if step == "owner" and rules.uid == 0:
-                batches.add(f"chown -h {entry.uid}:{entry.gid} --", _name(entry.path))
+                batches.add(f"chown -h {entry.uid}:{entry.gid} --", command_name(entry.path))
             elif step == "mode":
-                batches.add(f"chmod {entry.mode:04o} --", _name(entry.path))
+                batches.add(f"chmod {entry.mode:04o} --", command_name(entry.path))
             elif step == "time" and line[:1] == b"t":
-                batches.add(f"touch -c -d @{entry.mtime} --", _name(entry.path))
+                batches.add(f"touch -c -d @{entry.mtime} --", command_name(entry.path))
         batches.flush()
 
 
@@ -140,5 +152,5 @@ def _remove(spool: Spool, batches: Batches) -> None:
         command = "rmdir --" if directories else "rm -f --"
         for line in spool.lines():
             if (line[:1] == Kind.DIRECTORY.value.encode()) is directories:
-                batches.add(command, _name(path_of(line[1:-1])))
+                batches.add(command, command_name(path_of(line[1:-1])))
         batches.flush()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ from ._errors import SpecError
 
 LOCAL = "local"
 """The context that is this machine."""
-KEYS = ("context", "path", "pod", "container", "become", "become_user")
-_WORKLOADS = ("pod", "deployment", "statefulset", "daemonset", "service")
+KEYS = ("context", "path", "pod", "container", "become", "become_user", "glob")
+_FLAGS = ("become", "glob")
+_WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+_WORKLOADS = re.compile(r"po(ds?)?|deploy(ments?)?|statefulsets?|sts|daemonsets?|ds|services?|svc")
+"""The words that kubectl knows for what a pod is named by."""
 _LONGEST = 4096  # PATH_MAX of Linux
 
 
@@ -30,6 +34,8 @@ class Endpoint:
     container: str | None = None
     become: bool | None = None
     become_user: str | None = None
+    glob: bool = True
+    """Whether the last part of the path may be a pattern."""
 
     def __str__(self) -> str:
         place = [self.context]
@@ -72,7 +78,7 @@ def _split_pod(rest: str) -> tuple[str | None, str | None, str]:
     if not colon or place.startswith(("/", ".", "~")):
         return None, None, rest
     words = place.split("/")
-    pod = "/".join(words[:2]) if words[0] in _WORKLOADS and len(words) > 1 else words[0]
+    pod = "/".join(words[:2]) if _WORKLOADS.fullmatch(words[0]) and len(words) > 1 else words[0]
     container = place[len(pod) + 1 :]
     return pod or None, container or None, path
 
@@ -82,15 +88,20 @@ def _from_mapping(value: Mapping[str, Any], option: str, known: Collection[str])
         if key not in KEYS:
             hint = did_you_mean(key, KEYS) or f"There are: {', '.join(KEYS)}."
             raise SpecError(f"{option}: unknown key '{key}'. {hint}")
-    texts = {key: str(value[key]) for key in KEYS if key != "become" and value.get(key) not in (None, "")}
+    flags = {key: _flag(value[key], key, option) for key in _FLAGS if value.get(key) is not None}
+    texts = {key: str(value[key]) for key in KEYS if key not in _FLAGS and value.get(key) not in (None, "")}
     for key in ("context", "path"):
         if key not in texts:
             raise SpecError(f"{option}: '{key}' is missing")
-    become = value.get("become")
-    if become is not None and not isinstance(become, bool):
-        raise SpecError(f"{option}: 'become' is true or false, not {become!r}")
     _check_context(texts["context"], option, known)
-    return _checked(Endpoint(become=become, **texts), option)
+    return _checked(Endpoint(**texts, **flags), option)
+
+
+def _flag(value: Any, key: str, option: str) -> bool:
+    try:
+        return value if isinstance(value, bool) else _WORDS[str(value).lower()]
+    except KeyError as exc:
+        raise SpecError(f"{option}: '{key}' is true or false, not {value!r}") from exc
 
 
 def _check_context(name: str, option: str, known: Collection[str]) -> None:

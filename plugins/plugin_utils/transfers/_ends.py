@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from ..contexts._base import Context, ContextError, sentence
 from ..contexts._local import LocalContext
 from ..streams._errand import Errand, run_errands
 from ..streams._pipeline import Options, WhenReady, run_pipeline
-from ..streams._result import PipelineResult
+from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step, StepKind
 from . import _shell
+from ._endpoint import Endpoint
 from ._errors import TransferError
+from ._progress import Progress
 from ._spec import Request
 from ._spool import Spool
 
 _CLEAN_SECONDS = 300.0
+_LATE_CLEAN_SECONDS = 30.0
+"""The same where the time is up: nobody wants to wait then."""
 NAMES = "names"
 """The step that hands over a list of names, and its context: this machine."""
 
@@ -35,16 +40,39 @@ class End:
 class Ends:
     """Both ends, and this machine, which hands them their lists of names."""
 
-    def __init__(self, request: Request, src: Context, dest: Context) -> None:
-        self.src = End("source", src)
-        self.dest = End("destination", dest)
+    def __init__(self, request: Request, place: Callable[[Endpoint], Context], started: float) -> None:
+        """Choose both places; ``started`` is when the transfer began (time.monotonic). Raises ContextError."""
         self.warnings: list[str] = []
+        self.progress = Progress(request.meter)
         self._request = request
-        self._local = LocalContext(NAMES)
-        self._contexts = {"source": src, "destination": dest, NAMES: self._local}
+        self._started = started
+        self._steps: dict[tuple[str, str], StepResult] = {}
+        self.src = End("source", place(request.src))
+        try:
+            self.dest = End("destination", place(request.dest))
+        except BaseException:
+            self.src.context.close()
+            raise
+        self._contexts = {end.role: end.context for end in (self.src, self.dest)} | {NAMES: LocalContext(NAMES)}
+
+    @property
+    def steps(self) -> tuple[StepResult, ...]:
+        """What ran at the ends, the last of each name and place, in the order of the first."""
+        return tuple(self._steps.values())
+
+    def has(self, seconds: float) -> bool:
+        """Return whether the time for the whole transfer lasts longer than so many seconds from now."""
+        timeout = self._request.timeout
+        return timeout is None or time.monotonic() + seconds < self._started + timeout
+
+    def suspect(self) -> None:
+        """Let both ends be looked for anew: a connection was lost there."""
+        for context in self._contexts.values():
+            context.suspect()
 
     def close(self) -> None:
-        """Free what the contexts hold on this machine."""
+        """Take away the progress, and free what the contexts hold on this machine."""
+        self.progress.finish()
         for context in {id(context): context for context in self._contexts.values()}.values():
             context.close()
 
@@ -52,25 +80,35 @@ class Ends:
         return self._contexts[role or NAMES]
 
     def run(self, steps: Sequence[Step], *, metered: bool = False) -> PipelineResult:
-        """Run steps whose contexts are the roles of the ends; raise TransferError if one fails."""
+        """Run steps whose contexts are the roles of the ends; raise TransferError if one fails.
+
+        Steps that are ``metered`` move the data; the limits of the rate and of a stall are theirs.
+        """
         result = self.attempt(steps, metered=metered)
         if result.failed_step is not None:
-            raise TransferError(result.msg or f"'{result.failed_step}' failed")
+            raise self.failure(result)
         return result
 
     def attempt(
         self, steps: Sequence[Step], *, metered: bool = False, when_ready: WhenReady | None = None
     ) -> PipelineResult:
-        """Run steps whose contexts are the roles of the ends, and return what came of it."""
+        """Run steps as above, and return what came of it."""
+        request = self._request
         options = Options(
-            connect_timeout=self._request.connect_timeout,
-            meter=self._request.meter if metered else None,
+            timeout=request.timeout,
+            started=self._started,
+            stall_timeout=request.stall_timeout if metered else None,
+            connect_timeout=self._within(request.connect_timeout),
+            rate_limit=request.rate_limit if metered else None,
+            limited=steps[-1].input,
+            meter=self.progress.of(steps, moves=metered),
             stdout_limit=0,
             keep_contexts=True,
             when_ready=when_ready,
         )
         result = run_pipeline(steps, self._resolve, options)
         self.warnings += result.warnings
+        self._steps |= {(step.name, step.context): step for step in result.steps if step.context != NAMES}
         return result
 
     def errand(self, name: str, end: End, script: str, seconds: float) -> str:
@@ -78,15 +116,33 @@ class Ends:
         (result,) = run_errands([Errand(name, end.context, script)], seconds)
         if not result.done:
             said = " / ".join(line.strip() for line in result.stderr.splitlines() if line.strip()) or "no message"
-            raise TransferError(sentence(f"'{name}' ({end.context.name}): {said}", result.remedy))
+            text = sentence(f"'{name}' ({end.context.name}): {said}", result.remedy)
+            raise TransferError(text, passing=result.rc is None)
         return result.stdout
 
+    def _within(self, seconds: float) -> float:
+        """Return a number of seconds that does not lead beyond the time for the whole transfer."""
+        if self._request.timeout is None:
+            return seconds
+        return min(seconds, max(0.1, self._started + self._request.timeout - time.monotonic()))
+
+    def failure(self, result: PipelineResult) -> TransferError:
+        """Return the error for a pipeline that failed."""
+        if self.has(0):
+            return TransferError(result.msg or f"'{result.failed_step}' failed", passing=result.passing)
+        contexts = [step.context for step in result.steps if step.name == result.failed_step]
+        where = f" ({contexts[0]})" if contexts else ""
+        limit = f"{self._request.timeout:g} seconds"
+        return TransferError(
+            f"the transfer did not finish within {limit}; step '{result.failed_step}'{where} was not done"
+        )
+
     @staticmethod
-    def names(spool: Spool) -> Step:
+    def names(spool: Spool, name: str = NAMES) -> Step:
         """Return the step that prints a list of names."""
         spool.rewind()
         # not a source: the progress of a list is no progress
-        return Step(NAMES, StepKind.COMMAND, context=NAMES, argv=("cat", spool.path))
+        return Step(name, StepKind.COMMAND, context=NAMES, argv=("cat", spool.path))
 
     @staticmethod
     def command(
@@ -98,11 +154,10 @@ class Ends:
 
     def report(self, *steps: Step, names: Spool | None = None) -> None:
         """Run scripts side by side that read the same names, if any, and print to spools."""
-        nothing = Spool()
-        try:
-            self.run([self.names(names or nothing), *steps])
-        finally:
-            nothing.close()
+        if names is not None:
+            self.run([self.names(names), *steps])
+        else:
+            self.run([replace(step, input=None) for step in steps])
 
     def clean(self, root: str, names: Sequence[str], *, empty_root: bool) -> None:
         """Remove directories of transfers from the destination; what cannot be removed becomes a warning.
@@ -110,8 +165,9 @@ class Ends:
         With ``empty_root`` the root goes too, if there is nothing else in it.
         """
         script = _shell.clean_script(root, names, empty_root)
+        seconds = _LATE_CLEAN_SECONDS if not self.has(0) else _CLEAN_SECONDS
         try:
-            (result,) = run_errands([Errand("clean", self.dest.context, script)], _CLEAN_SECONDS)
+            (result,) = run_errands([Errand("clean", self.dest.context, script)], seconds)
         except ContextError as exc:
             self.warnings.append(f"{root}/{names[0]} may be left: {exc}")
         else:

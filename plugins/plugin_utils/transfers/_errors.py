@@ -9,6 +9,11 @@ from __future__ import annotations
 class TransferError(Exception):
     """A transfer cannot be done, or was not; the text names the place, the cause and, if known, the remedy."""
 
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
+        """Whether it may go well when it is tried again: a connection was lost, a stream cut or stalled."""
+
 
 class SpecError(TransferError):
     """A transfer is not described correctly; nothing was tried."""

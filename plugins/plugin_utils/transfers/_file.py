@@ -9,6 +9,7 @@ from ..streams._shell import path_word
 from ..streams._spec import Step, StepKind
 from ._content import same_sums
 from ._copy import copy_file, is_one_place
+from ._diff import note_after, note_before
 from ._ends import NAMES
 from ._errors import TransferError
 from ._job import Job
@@ -25,20 +26,22 @@ def send_file(job: Job) -> None:
     result, owns = job.result, job.dest.uid == 0
     same = found is not None and _same(job, wanted, found)
     if not same:
+        note_before(job, found, content=True)
         result.files, result.bytes, result.changed = 1, wanted.size, True
-        result.after = f"send {job.root} ({wanted.size} bytes)\n"
         if not job.request.check_mode:
             _send(job, wanted, owns)
+        note_after(job, wanted, content=True)
         return
     result.unchanged = 1
     if found is None or not (owns or found.uid == job.dest.uid):
         return
     differs = wanted.mode != found.mode or wanted.mtime != found.mtime
     if differs or (owns and (wanted.uid, wanted.gid) != (found.uid, found.gid)):
+        note_before(job, found, content=False)
         result.attributes, result.unchanged, result.changed = 1, 0, True
-        result.after = f"attributes {job.root}\n"
         if not job.request.check_mode:
             _set(job, wanted, owns)
+        note_after(job, wanted, content=False)
 
 
 def _entry(listing: Listing) -> Entry | None:
@@ -84,6 +87,7 @@ def _stream(job: Job, wanted: Entry, owns: bool) -> bool:
     )
     done = ends.attempt([read, write], metered=True)
     raise_failure(job, done)
+    job.result.checksum = done.sinks[0].checksum
     return done.changed
 
 

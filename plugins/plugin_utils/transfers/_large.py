@@ -101,7 +101,7 @@ class _Transfer:
             self._remove()
             raise
         except TransferError as exc:
-            raise self._cut(exc) from exc
+            raise TransferError(self._cut(str(exc)), passing=exc.passing) from exc
         return self._finish()
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -156,7 +156,8 @@ class _Transfer:
             )
             steps += [read, write]
         done = job.ends.attempt(steps, metered=True, when_ready=None if again else self._when_ready)
-        job.result.bytes += sum(sink.bytes for sink in done.sinks)
+        if parts == [whole(self._size)] and done.sinks:
+            job.result.checksum = done.sinks[0].checksum
         raise_failure(job, done)
 
     def _when_ready(self, notes: Mapping[str, Notes]) -> Sequence[str]:
@@ -231,21 +232,19 @@ class _Transfer:
     def _remove(self) -> None:
         self._job.ends.clean(self._sink.parent, [self._sink.temporary.rpartition("/")[2]], empty_root=False)
 
-    def _cut(self, failure: TransferError) -> TransferError:
-        """Return a failure with what is kept of the file; without ``resume`` that is nothing."""
+    def _cut(self, cause: str) -> str:
+        """Return why it failed, with what is kept of the file; without ``resume`` that is nothing."""
         if not self._job.request.resume:
             self._remove()
-            return failure
-        text = f"{str(failure).rstrip('.')}."
+            return cause
+        text = f"{cause.rstrip('.')}."
         name = f"{self._job.request.dest.context}:{self._sink.temporary}"
         try:
             said = self._job.ends.errand("look what is kept", self._job.ends.dest, shell.kept_script(self._sink), 15.0)
         except TransferError:
-            return TransferError(f"{text} What has arrived is kept as {name}; running it again goes on from there.")
+            return f"{text} What has arrived is kept as {name}; running it again goes on from there."
         kept = shell.read_kept(said)
-        if not kept:
-            return failure
-        return TransferError(f"{text} {kept} bytes are kept as {name}; running it again goes on from there.")
+        return f"{text} {kept} bytes are kept as {name}; running it again goes on from there." if kept else cause
 
 
 def raise_failure(job: Job, done: PipelineResult) -> None:
@@ -253,13 +252,12 @@ def raise_failure(job: Job, done: PipelineResult) -> None:
     if done.failed_step is None:
         return
     reads = [step for step in done.steps if step.name.startswith("read")]
-    text = done.msg or f"'{done.failed_step}' failed"
     refused = done.failed_step in [step.name for step in reads] and any(
-        each in text for each in (CHANGED_BEFORE, CHANGED_MEANWHILE)
+        each in (done.msg or "") for each in (CHANGED_BEFORE, CHANGED_MEANWHILE)
     )
     if refused or any(step.rc == CHANGED for step in reads):
         raise changed(job)
-    raise TransferError(text)
+    raise job.ends.failure(done)
 
 
 def changed(job: Job) -> SourceChangedError:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..streams._space import free_bytes
 from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
@@ -27,11 +28,13 @@ class PathKind(Enum):
     ABSENT = "absent"
 
 
-_PROBE = re.compile(rb"(\w+) ([01]) ([01]) ([01]) (\d+) (\w+) (find|stat)")
-_PROBE_LIMIT = 200
+_PROBE = re.compile(rb"(\w+) ([012]) ([01]) ([01]) (\d+) (\w+) (find|stat) ([a-z,]+)")
+_PROBE_LIMIT = 4096
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
 _OURS = b".manifold-"
+_BEFORE_1970 = re.compile(rb"(\0. [0-7]+ \d+ )-\d+(?=\0)")
+"""The time in a line of a manifest, if it is one that archives of busybox do not know."""
 
 
 @dataclass
@@ -47,6 +50,12 @@ class Listing:
     uid: int
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
+    packers: frozenset[str] = frozenset()
+    """What can compress there: ``zstd``, ``gzip``."""
+    free: int | None = None
+    """Free bytes of its file system, None if that is not known."""
+    matched: bool = False
+    """Whether it is a directory of which a pattern chose entries: they and what is in them are listed."""
     manifest: Spool = field(default_factory=Spool)
     """Sorted lines."""
     protected: Spool = field(default_factory=Spool)
@@ -64,31 +73,54 @@ class Listing:
         self.protected.close()
 
 
-def read_listing(raw: Spool, keep: Filter) -> Listing:
-    """Return what a list script printed; raise TransferError if it makes no sense."""
-    chunks = raw.chunks()
-    head, line_end, rest = _head(chunks)
-    match = _PROBE.fullmatch(head) if line_end else None
-    if match is None:
-        raise TransferError(f"what a list of files begins with makes no sense: {head[:_PROBE_LIMIT]!r}")
-    kind, inside, exists, writable, uid, tar, form = (group.decode() for group in match.groups())
-    listing = Listing(PathKind(kind), inside == "1", exists == "1", writable == "1", int(uid), tar)
+def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, packs: bool = False) -> Listing:
+    """Return what a list script printed, up to an offset; raise TransferError if it makes no sense.
+
+    ``packs``: what is listed is going to be packed there, and the times are those that an archive will have.
+    """
+    listing, printed = _begin(raw, end)
+    if packs and listing.tar == "busybox":
+        printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) for line in printed)
     try:
-        lines = sorted_lines((parse_find if form == "find" else parse_stat)(_again(rest, chunks)))
-        listing.manifest.file.writelines(_filtered(lines, keep, listing))
+        listing.manifest.file.writelines(_filtered(sorted_lines(printed), keep, listing))
     except BaseException:
         listing.close()
         raise
     return listing
 
 
+def listed_lines(raw: Spool, end: int | None = None) -> Iterator[bytes]:
+    """Return the lines of entries in the order in which a list script printed them; raise TransferError as above."""
+    listing, printed = _begin(raw, end)
+    listing.close()
+    return printed
+
+
+def _begin(raw: Spool, end: int | None) -> tuple[Listing, Iterator[bytes]]:
+    """Return a listing that has no entries yet, and their lines as they were printed."""
+    chunks = raw.chunks(0, end)
+    head, df, rest = _head(chunks)
+    match = _PROBE.fullmatch(head)
+    if match is None:
+        raise TransferError(f"what a list of files begins with makes no sense: {head[:_PROBE_LIMIT]!r}")
+    kind, inside, exists, writable, uid, tar, form, tools = (group.decode() for group in match.groups())
+    free = free_bytes(df.decode(errors="replace"))
+    packers = frozenset(filter(None, tools.split(",")))
+    sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
+    listing = Listing(PathKind(kind), *sure, packers, free, inside == "2")
+    return listing, (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
+
+
 def _head(chunks: Iterator[bytes]) -> tuple[bytes, bytes, bytes]:
+    """Return the first line, the second one, and what else was read."""
     data = b""
     for chunk in chunks:
         data += chunk
-        if b"\n" in data or len(data) > _PROBE_LIMIT:
+        if data.count(b"\n") > 1 or len(data) > _PROBE_LIMIT:
             break
-    return data.partition(b"\n")
+    first, _end, data = data.partition(b"\n")
+    second, _end, data = data.partition(b"\n")
+    return first, second, data
 
 
 def _again(first: bytes, more: Iterator[bytes]) -> Iterator[bytes]:

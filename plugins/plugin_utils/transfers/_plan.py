@@ -59,7 +59,7 @@ class Plan:
     """Entries of the source whose content is there and whose attributes are not: lines with ``t`` in front if the time
     is to be set too, else ``a``."""
     directories: Spool = field(default_factory=Spool)
-    """The directories whose attributes are to be set at the end, as names with a NUL behind; what is in one first."""
+    """The directories whose attributes are to be set at the end, as above; what is in one first."""
     cleared: Spool = field(default_factory=Spool)
     """What stands in the way of an entry of another kind: lines of kind and key, what is in a directory first."""
     removed: Spool = field(default_factory=Spool)
@@ -73,6 +73,8 @@ class Plan:
     """Symbolic links that are sent and names that are joined."""
     made: int = 0
     changed_attributes: int = 0
+    attributed: int = 0
+    """How many directories get their attributes at the end."""
     deleted: int = 0
     unchanged: int = 0
     sources: int = 0
@@ -91,10 +93,9 @@ class Plan:
         for line in self.work.lines():
             yield _WORKS[line[:1]], line[1:]
 
-    @property
-    def sends(self) -> bool:
-        """Whether anything comes from the source."""
-        return any(work is Work.SEND for work, _line in self.lines())
+    def sent(self) -> Iterator[bytes]:
+        """Return the lines of the entries whose content comes from the source."""
+        return (line for work, line in self.lines() if work is Work.SEND)
 
     @property
     def stages(self) -> bool:
@@ -221,7 +222,8 @@ class Planner:
             if directory.goes is not None:
                 self._leave_removed(directory)
             elif directory.source is not None and directory.mine and (directory.differs or directory.touched):
-                self.plan.directories.write(b"./" + directory.path + b"\0")
+                self.plan.directories.write(b"t" + to_line(directory.source))
+                self.plan.attributed += 1
 
     def _leave_removed(self, directory: _Directory) -> None:
         above = self._above[-1] if self._above else None
@@ -285,7 +287,7 @@ class Planner:
         """Decide about a file or a symbolic link."""
         if wanted.kind is Kind.FILE:
             self._file(wanted, found)
-        elif found is not None and found.kind is Kind.LINK and found.target == wanted.target:
+        elif found is not None and found.kind is Kind.LINK and wanted.target == found.target:
             self.plan.unchanged += 1
         else:
             self._send(wanted)

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..contexts._base import Context, ContextError
+from ..contexts._passing import may_pass
 from ..operations._identity import new_operation_id
 from . import _shell
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
-from ._errors import TransferError
+from ._errors import SpecError, TransferError
 from ._file import send_file
+from ._glob import choose_commands, expanded
 from ._job import Job
 from ._listing import Listing, PathKind, read_listing
 from ._spec import MOST_STREAMS, Request, Result
@@ -29,23 +33,56 @@ Place = Callable[[Endpoint], Context]
 def run_transfer(request: Request, place: Place) -> Result:
     """Do what is asked for and return what happened; only cancellation and defects raise."""
     started = time.monotonic()
-    result = Result(new_operation_id(), str(request.src), str(request.dest))
+    operation = new_operation_id()
+    result = Result(operation, str(request.src), str(request.dest))
     ends: Ends | None = None
     try:
         _check_request(request)
-        ends = Ends(request, place(request.src), place(request.dest))
-        _run(request, ends, result)
+        ends = Ends(request, place, started)
+        result = _try(request, ends, operation)
     except (TransferError, ContextError) as exc:
         result.failure = str(exc)
     finally:
         if ends is not None:
-            result.warnings = tuple(dict.fromkeys(ends.warnings))
             ends.close()
+    if ends is not None:
+        result.warnings, result.steps = tuple(dict.fromkeys(ends.warnings)), ends.steps
     result.duration_ms = round((time.monotonic() - started) * 1000)
     return result
 
 
+def _try(request: Request, ends: Ends, operation: str) -> Result:
+    """Do it, again from the lists on after what may pass, as often as is allowed; what is in place is not sent again.
+
+    The result is that of the last time; it says that something changed if it did at any time.
+    """
+    changed = False
+    for attempt in itertools.count():
+        result = Result(operation, str(request.src), str(request.dest), retries=attempt)
+        passing = False
+        try:
+            _run(request, ends, result)
+        except (TransferError, ContextError) as exc:
+            result.failure = str(exc)
+            passing = exc.passing if isinstance(exc, TransferError) else may_pass(exc.cause)
+        changed = result.changed = result.changed or changed
+        delay = request.retry_delay * 2**attempt
+        if not passing or attempt >= request.retries or not ends.has(delay):
+            break
+        ends.suspect()
+        time.sleep(delay)
+    return result
+
+
 def _check_request(request: Request) -> None:
+    """Raise SpecError or TransferError for what nobody has to be asked about."""
+    for name in ("timeout", "stall_timeout", "connect_timeout"):
+        seconds = getattr(request, name)
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise SpecError(f"{name}: {seconds:g} is not a number of seconds above 0")
+    for name in ("retries", "retry_delay"):
+        if not 0 <= getattr(request, name) < float("inf"):
+            raise SpecError(f"{name}: {getattr(request, name):g} is less than 0, or no number")
     src, dest = request.src, request.dest
     if not 1 <= request.streams <= MOST_STREAMS:
         raise TransferError(f"streams: {request.streams} is not from 1 to {MOST_STREAMS}")
@@ -59,34 +96,50 @@ def _check_request(request: Request) -> None:
 def _run(request: Request, ends: Ends, result: Result) -> None:
     src, dest = _list(request, ends)
     try:
+        request = expanded(request, src)
         root = _target(request, src, dest)
-        result.dest = f"{request.dest.context}:{root}"
+        result.dest = str(replace(request.dest, path=root))
         job = Job(request, ends, result, src, dest, root)
         _check(job)
         if src.kind is PathKind.FILE:
             send_file(job)
         else:
             send_tree(job)
+            if src.matched and dest.kind is PathKind.ABSENT:
+                _count_root(result)
     finally:
         src.close()
         dest.close()
 
 
+def _count_root(result: Result) -> None:
+    """Note that the directory was made that what matches a pattern went into: it is no entry of the source."""
+    if result.changed:
+        result.directories += 1
+        result.after = "make .\n" + result.after if result.after else ""
+
+
 def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
     """Return what both ends are and hold."""
-    name = None if request.src.follows else request.src.name
+    asked, choose = request.src, choose_commands(request.src)
     raw, other = Spool(), Spool()
+    src: Listing | None = None
     try:
-        ends.report(
-            ends.command("list source", ends.src, _shell.list_script(request.src.path), NAMES, raw),
-            ends.command("list destination", ends.dest, _shell.list_script(request.dest.path, name), NAMES, other),
-        )
-        src = read_listing(raw, request.filter)
-        try:
-            return src, read_listing(other, request.filter)
-        except BaseException:
+        source = ends.command("list source", ends.src, _shell.list_script(asked.path, otherwise=choose), NAMES, raw)
+        if choose:  # what is looked for at the destination depends on whether something has that very name
+            ends.report(source)
+            src = read_listing(raw, request.filter, packs=True)
+        name = None if asked.follows or (src is not None and src.matched) else asked.name
+        script = _shell.list_script(request.dest.path, name)
+        destination = ends.command("list destination", ends.dest, script, NAMES, other)
+        ends.report(*([destination] if src is not None else [source, destination]))
+        if src is None:
+            src = read_listing(raw, request.filter, packs=True)
+        return src, read_listing(other, request.filter)
+    except BaseException:
+        if src is not None:
             src.close()
-            raise
+        raise
     finally:
         raw.close()
         other.close()
@@ -106,18 +159,19 @@ def _target(request: Request, src: Listing, dest: Listing) -> str:
 def _check(job: Job) -> None:
     """Raise TransferError for what can be seen to be impossible before anything moves."""
     asked, to, place = job.request.src, job.request.dest, job.result.dest
+    if job.src.kind is PathKind.ABSENT and asked.follows:
+        raise TransferError(f"src: {asked} is no directory that this user can see; leave out the slash if it is a file")
     if job.src.kind is PathKind.ABSENT:
         raise TransferError(f"src: {asked} does not exist, or cannot be seen by this user")
     if job.src.kind is PathKind.SPECIAL:
         raise TransferError(f"src: {asked} is neither a file nor a directory")
-    if job.src.kind is PathKind.FILE and asked.follows:
-        raise TransferError(f"src: {asked} is a file; leave out the slash at its end")
     if job.dest.kind is PathKind.SPECIAL:
         raise TransferError(f"dest: {place} is neither a file nor a directory")
     if (job.src.kind, job.dest.kind) == (PathKind.FILE, PathKind.TREE):
         raise TransferError(f"dest: {place} is a directory, and src is a file")
     if (job.src.kind, job.dest.kind) == (PathKind.TREE, PathKind.FILE):
-        raise TransferError(f"dest: {place} is a file, and src is a directory")
+        what = "a pattern, whose matches go into a directory" if job.src.matched else "a directory"
+        raise TransferError(f"dest: {place} is a file, and src is {what}")
     if (job.src.kind, job.dest.kind) == (PathKind.TREE, PathKind.LINK):
         raise TransferError(f"dest: {place} is a symbolic link, which may lead out of {to}; remove it, or name its end")
     _check_parent(job)
@@ -131,7 +185,7 @@ def _check_parent(job: Job) -> None:
     # what is an entry of a directory that is not there lacks that directory too
     exists = job.dest.parent_exists and (job.dest.inside or job.root == (job.request.dest.path.rstrip("/") or "/"))
     if not exists and job.dest.kind is PathKind.ABSENT and not job.request.create_parents:
-        place = f"{job.request.dest.context}:{parent}"
+        place = replace(job.request.dest, path=parent)
         raise TransferError(f"dest: the directory {place} does not exist; make it first, or set 'create_parents'")
     if not job.dest.writable:
-        raise TransferError(f"dest: {job.result.dest} cannot be written to by this user")
+        raise TransferError(f"dest: {job.result.dest} cannot be written to by this user, or is in no directory")

@@ -23,8 +23,8 @@ SUMMED = (0, 1, 123)
 # A word of our own first: what a script begins with is looked for as a program.
 _HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
 
-# What a place is, in one line: its kind, whether it is in a directory (1) that is the one named, whether its parent is
-# there and can be written to, the user, tar, and how the list behind it is written.
+# What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
+# there and can be written to, the user, tar, how the list behind it is written, what can compress; and what df says.
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -36,18 +36,22 @@ while [ ! -e "$q" ] && [ "$q" != / ] && [ "$q" != . ]; do
   case "$q" in */*) q=${{q%/*}} q=${{q:-/}} ;; *) q=. ;; esac
 done
 [ "$k" = tree ] && q=$p
-[ -w "$q" ] && w=1
+[ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
-echo "$k $i $e $w $(id -u) $t $f"
+z=
+for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}}"
+echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
 _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 
 _STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
 _LIST = r"""case $k$f in
-  treefind) cd "$p" && find . -ignore_readdir_race {find} ;;
-  treestat) cd "$p" && find . -type l -exec stat -c '{stat}%N' {{}} + -o -exec stat -c '{stat}' {{}} + ;;
+  treefind) cd "$p" && find . -ignore_readdir_race "$@" '(' {find} ')' ;;
+  treestat)
+    cd "$p" && find . "$@" -type l -exec stat -c '{stat}%N' {{}} + -o $n -exec stat -c '{stat}' {{}} + ;;
   filefind) find -H "$p" -prune '(' {find} ')' ;;
   filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
 esac
@@ -61,37 +65,46 @@ fi
 exec xargs -0 sha256sum
 """
 
-# busybox takes no list of names, so there it is several archives, each without its end. That is 1024 bytes long.
+# In blocks of 64 KiB: what a pod prints costs by the write. busybox takes no list of names, so there it is several
+# archives, each without its end. That is 1024 bytes long.
 _PACK = r"""case "$(tar --version 2>&1)" in
-  *"GNU tar"*) exec tar -c -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-esac
-xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar
-exec head -c 1024 /dev/zero
+  *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
+  *)
+    {{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
+      dd ibs=65536 obs=65536 2>/dev/null
+    ;;
+esac{compress}
 """
 
 _UNPACK = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
-exec tar -x -p $o -f - --numeric-owner
+{decompress}tar -x -p $o -f - --numeric-owner || exit
+"""
+_COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
+_DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
+PACKERS = ("zstd", "gzip")
+"""What an archive may be compressed by, the faster one first."""
+
+_REPORT = """echo {separator}
+find . -type f -print0 | ( {sums} )
+:
 """
 
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
-_MAKE_STAGING = "umask 077\nmkdir {staging} || exit {failed}\ncd {staging} || exit {failed}\n"
-_APPLY = "umask 077\nsh || exit {failed}\n"
+_STAGING = "umask 077\n{make}cd {staging} || exit {failed}\n"
+_MAKE_STAGING = "mkdir {staging} || exit {failed}\n"
+_APPLY = "umask 077\nexec sh\n"
 
 
-def list_script(path: str, name: str | None = None) -> str:
+def list_script(path: str, name: str | None = None, otherwise: str = "") -> str:
     """Return the script that says in one line what a path is, and then lists it.
 
-    With a ``name`` it is that of an entry which is meant where the path is a directory.
+    With a ``name`` it is that of an entry which is meant where the path is a directory. ``otherwise`` are commands that
+    may choose another path, ``p``, and what find prints there: by the arguments, and what holds for all of it, ``n``.
     """
-    inside = _INSIDE.format(name=quote(name)) if name else ""
+    inside = (_INSIDE.format(name=quote(name)) if name else "") + "n=\nset --\n" + otherwise
     probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
     return _HEAD + probe + _LIST.format(find=FIND_FORMAT, stat=_STAT_FORMAT)
-
-
-def unfed(script: str) -> str:
-    """Return a script that does what another one does, and passes over an input that is meant for others."""
-    return f"exec 3<&0\ncat <&3 >/dev/null &\nexec 3<&-\n{script}r=$?\nwait\nexit $r\n"
 
 
 def sums_script(root: str) -> str:
@@ -99,33 +112,54 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, sparse: bool) -> str:
+def pack_script(root: str, sparse: bool, packer: str | None = None) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
+    pack = _PACK.format(sparse="-S " if sparse else "", compress=_COMPRESS[packer])
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + pack
 
 
-def stage_script(root: str, staging: str, make: bool, parents: bool) -> str:
-    """Return the script that unpacks its input in a new directory in the root, which may have to be made first."""
-    word = path_word(root)
-    made = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make else ""
-    cd = _CD.format(path=word, failed=FAILED)
-    return _HEAD + made + cd + _MAKE_STAGING.format(staging=path_word(staging), failed=FAILED) + _UNPACK
+def make_script(root: str, staging: str, make: str, parents: bool) -> str:
+    """Return the script that goes to a staging directory in the root.
+
+    ``make`` says what is not there yet and has to be made: ``root`` (and the directory in it), ``staging`` or nothing.
+    """
+    word, words = path_word(root), {"staging": path_word(staging), "failed": FAILED}
+    script = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make == "root" else ""
+    script += _CD.format(path=word, failed=FAILED)
+    return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
 
 
-def unpack_script(root: str) -> str:
+def stage_script(make: str, separator: str | None, packer: str | None = None) -> str:
+    """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
+    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator)
+
+
+def report_script(separator: str | None) -> str:
+    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow."""
+    return list_script(".") + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+
+
+def unpack_script(root: str, packer: str | None = None) -> str:
     """Return the script that unpacks its input in a directory that is there."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _UNPACK
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    return _HEAD + "umask 077\n" + cd + _UNPACK.format(decompress=_DECOMPRESS[packer])
 
 
-def apply_script(root: str, make: bool, parents: bool, staged: Sequence[str]) -> str:
+def take_over_script(root: str, left: str, mine: str) -> str:
+    """Return the script that gives a staging directory another name, and then lists it."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    move = "" if left == mine else f"mv -- {path_word(left)} {path_word(mine)} || exit {FAILED}\n"
+    return _HEAD + cd + move + list_script(f"./{mine}")
+
+
+def apply_script(root: str, make: bool, parents: bool) -> str:
     """Return the script that does in a directory what the lines on its input say (_apply.py).
 
-    The directory may have to be made first; afterwards it removes those that were ``staged`` in it.
+    The directory may have to be made first.
     """
     word = path_word(root)
     made = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make else ""
-    words = " ".join(path_word(name) for name in staged)
-    return _HEAD + made + _CD.format(path=word, failed=FAILED) + _APPLY.format(failed=FAILED) + f"rm -rf {words}\n"
+    return _HEAD + made + _CD.format(path=word, failed=FAILED) + _APPLY
 
 
 def sum_file_script(path: str) -> str:

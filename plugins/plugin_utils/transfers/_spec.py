@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..operations._progress import Meter
+from ..streams._result import StepResult
 from ._endpoint import Endpoint
 from ._filter import Filter
 
@@ -32,11 +33,23 @@ class Request:
     resume: bool = True
     """Whether what arrived of a large file stays when its transfer is cut, and is gone on with."""
     streams: int = 1
-    """How many parts of a large file are sent side by side."""
+    """How many parts of a large file, or archives of a tree, are sent side by side."""
+    compress: str = "auto"
+    """What compresses the archives of a tree: ``zstd``, ``gzip``, ``none``, or what suits it."""
     check_mode: bool = False
     diff: bool = False
     connect_timeout: float = 60.0
     """Seconds in which a context has to be ready, each time."""
+    timeout: float | None = None
+    """Seconds for all of it, with what is tried again; None for no limit."""
+    stall_timeout: float | None = None
+    """Seconds in which not a byte moves before what sends is ended; None for no limit."""
+    rate_limit: int | None = None
+    """Bytes a second; None for no limit."""
+    retries: int = 0
+    """How often a transfer is tried again whose connection was lost, or whose stream was cut or stalled."""
+    retry_delay: float = 5.0
+    """Seconds before the first time; each further one waits twice as long."""
     meter: Meter | None = None
 
 
@@ -54,7 +67,9 @@ class Result:
     resumed: int = 0
     """Bytes of a large file that an earlier transfer left, and that were proven."""
     streams: int = 1
-    """How many parts of a file were sent side by side."""
+    """How many parts of a file, or archives of a tree, were sent side by side."""
+    compress: str | None = None
+    """What compressed the archives of a tree."""
     links: int = 0
     directories: int = 0
     attributes: int = 0
@@ -65,6 +80,12 @@ class Result:
     """Special files, at most so many."""
     unstable: tuple[str, ...] = ()
     """What changed in the source while it was read, and was left as it was at the destination."""
+    checksum: str | None = None
+    """The SHA-256 of the file, where one file was sent."""
+    retries: int = 0
+    """How often it was tried again."""
+    steps: tuple[StepResult, ...] = ()
+    """What ran at the ends."""
     duration_ms: int = 0
     failure: str | None = None
     before: str = ""
@@ -77,8 +98,11 @@ class Result:
         names = ("operation_id", "duration_ms", "changed", "src", "dest", "files", "bytes", "links", "directories")
         result: dict[str, Any] = {name: getattr(self, name) for name in names}
         result |= {name: getattr(self, name) for name in ("attributes", "deleted", "unchanged", "excluded")}
-        result |= {"resumed": self.resumed, "streams": self.streams}
+        result |= {"resumed": self.resumed, "streams": self.streams, "compress": self.compress or "none"}
         result |= {"skipped": list(self.skipped), "unstable": list(self.unstable)}
+        result |= {"retries": self.retries, "steps": [asdict(step) for step in self.steps]}
+        if self.checksum is not None:
+            result["checksum"] = self.checksum
         result["rate"] = round(self.bytes * 1000 / self.duration_ms) if self.duration_ms else 0
         result["failed"] = self.failure is not None
         if self.failure is not None:

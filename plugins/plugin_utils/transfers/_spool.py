@@ -32,16 +32,30 @@ class Spool:
         """Add to its end."""
         self.file.write(line)
 
-    def lines(self) -> Iterator[bytes]:
-        """Return its lines, from the first one on. Several may read at the same time."""
+    def lines(self, start: int = 0) -> Iterator[bytes]:
+        """Return its lines, from an offset on. Several may read at the same time."""
         with self._reader() as reader:
+            reader.seek(start)
             yield from reader
 
-    def chunks(self) -> Iterator[bytes]:
-        """Return what it holds, piece by piece."""
+    def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Return what it holds, piece by piece, from one offset to another."""
         with self._reader() as reader:
-            while data := reader.read(_CHUNK):
+            at = reader.seek(start)
+            while data := reader.read(_CHUNK if end is None else min(_CHUNK, end - at)):
                 yield data
+                at += len(data)
+
+    def find(self, text: bytes) -> int:
+        """Return the offset of the first occurrence of a text, -1 if it is not there."""
+        before, at = b"", 0
+        for chunk in self.chunks():
+            found = (before + chunk).find(text)
+            if found >= 0:
+                return at - len(before) + found
+            at += len(chunk)
+            before = (before + chunk)[-len(text) :]
+        return -1
 
     def _reader(self) -> BinaryIO:
         self.file.flush()

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 
 from ._errors import TransferError
-from ._manifest import from_line, path_of
+from ._manifest import Kind, from_line, key, kind_of, path_of
 from ._plan import joined
+from ._spool import sorted_lines
 
 _DIGEST = 64
-_NAME = 66
-"""Where a name begins in a line that has nothing escaped."""
-_BETWEEN = (b"  ", b" *")
+_NAME = 68
+"""Where a path begins in a line that has nothing escaped."""
 _NEXT = re.compile(rb"\\?[0-9a-f]{64} [ *]")
 
 
@@ -48,7 +49,10 @@ def sums(names: Iterable[bytes], chunks: Iterator[bytes]) -> Iterator[Sum]:
 
 def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
     """Return how many bytes at the start of the buffer are the checksum of a file, 0 if it is not of this one."""
-    for mark, written in ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r"))):
+    # with its mark, openssl escapes line breaks and nothing else
+    of_openssl = name.replace(b"\n", b"\\n")
+    forms = ((b"", name), (b"\\", escaped), (b"\\", escaped.replace(b"\\r", b"\r")), (b"\\", of_openssl))
+    for mark, written in forms:
         at = len(mark) + _DIGEST
         if buffer.startswith(mark) and buffer[at : at + 1] == b" " and buffer[at + 1 : at + 2] in (b" ", b"*"):
             line = written + b"\n"
@@ -59,29 +63,44 @@ def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
     return 0
 
 
-def differing(
-    one: Iterable[tuple[bytes, bytes | None]], other: Iterable[tuple[bytes, bytes | None]]
-) -> Iterator[bytes]:
-    """Return the paths whose checksums are not known to be the same."""
-    for (path, first), (_path, second) in zip(one, other, strict=True):
-        if first is None or first != second:
-            yield path
+def agree(keys: Iterable[bytes], one: Iterable[bytes], other: Iterable[bytes]) -> bool:
+    """Return whether two lists of checksums plainly hold the same ones for the same files.
 
-
-def agree(paths: Iterable[bytes], one: Iterable[bytes], other: Iterable[bytes]) -> bool:
-    """Return whether two lists of checksums, line by line, plainly name all paths in order with the same checksums.
-
-    It takes them apart no more than that needs; where it says no, :func:`sums` has to look closely.
+    ``one`` is in the order of the ``keys``, ``other`` in any. It takes them apart no more than that needs; where it
+    says no, :func:`sums` has to look closely.
     """
-    first, second = iter(one), iter(other)
-    for path in paths:
-        here, there = next(first, b""), next(second, b"")
-        name = b"./%s\n" % path
-        if here[_NAME:] != name or there[_NAME:] != name or here[:_DIGEST] != there[:_DIGEST]:
+    sorted_other = sorted_lines(map(_keyed, other))
+    for name, line in itertools.zip_longest(keys, one, fillvalue=b""):
+        keyed = _keyed(line)
+        if not name or keyed[: -_DIGEST - 2] != name or next(sorted_other, None) != keyed:
             return False
-        if here[:1] == b"\\" or here[_DIGEST:_NAME] not in _BETWEEN or there[_DIGEST:_NAME] not in _BETWEEN:
-            return False
-    return next(first, None) is None and next(second, None) is None
+    return next(sorted_other, None) is None
+
+
+def _keyed(line: bytes) -> bytes:
+    """Return a printed line as key, NUL, checksum; as something that no file has if nothing is sure."""
+    if line[_DIGEST:_NAME] not in (b"  ./", b" *./") or line[-1:] != b"\n":
+        return b"\0\n"
+    return b"%s\0%s\n" % (line[_NAME:-1].replace(b"/", b"\x01"), line[:_DIGEST])
+
+
+def by_key(found: Iterable[Sum]) -> Iterator[Sum]:
+    """Return paths with their checksums in the order of the tree."""
+    lines = (b"%s\0%s\n" % (key(path), digest or b"") for path, digest in found)
+    for line in sorted_lines(lines):
+        name, _nul, digest = line[:-1].partition(b"\0")
+        yield path_of(name), digest or None
+
+
+def missing_or_differing(one: Iterable[Sum], other: Iterable[Sum]) -> Iterator[bytes]:
+    """Return the paths of ``one`` that have no such checksum in ``other``; both in the order of the tree."""
+    rest = iter(other)
+    there = next(rest, None)
+    for path, digest in one:
+        while there is not None and key(there[0]) < key(path):
+            there = next(rest, None)
+        if digest is None or there is None or there != (path, digest):
+            yield path
 
 
 def unproven(sent: Iterable[bytes], staged: Iterable[bytes], differing_files: Iterable[bytes]) -> Iterator[bytes]:
@@ -100,6 +119,26 @@ def unproven(sent: Iterable[bytes], staged: Iterable[bytes], differing_files: It
             next_wrong = next(wrong, None)
         if is_wrong or there is None or not _arrived(line, there):
             yield path_of(name)
+
+
+def unasked(planned: Iterable[bytes], staged: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the paths of what arrived and was not asked for; both are lines of entries in the order of the tree.
+
+    Directories that were not asked for are there on the way to what was.
+    """
+    way = b""
+    for name, line, there in joined(planned, staged):
+        if way and not name.startswith(way):
+            yield path_of(way[:-1])
+        way = b""
+        if there is None or not name or (line is not None and kind_of(line) is not Kind.DIRECTORY):
+            continue
+        if kind_of(there) is not Kind.DIRECTORY:
+            yield path_of(name)
+        elif line is None:
+            way = name + b"\x01"
+    if way:
+        yield path_of(way[:-1])
 
 
 def _arrived(line: bytes, there: bytes) -> bool:

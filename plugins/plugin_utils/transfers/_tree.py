@@ -6,22 +6,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
 
-from .._owner import owner
-from ..streams._leftovers import abandoned
-from ..streams._spec import Step
 from . import _shell
-from ._apply import write_commands
+from ._delivery import Delivery, name_of
 from ._ends import NAMES
 from ._errors import TransferError
-from ._filter import Filter
 from ._job import Job
-from ._listing import PathKind, read_listing
-from ._manifest import Kind, from_line, key, key_of, kind_of, path_of
+from ._manifest import Kind, from_line, key, key_of, path_of
 from ._plan import SHOWN, Plan, Planner, Rules, Work, same_size
+from ._space import check_space
 from ._spool import Spool
-from ._sums import agree, differing, sums, unproven
+from ._sums import missing_or_differing, sums
 
 _SHOWN_LINES = 10_000
 _NAMED = 5
@@ -39,8 +34,9 @@ def send_tree(job: Job) -> None:
             plan = planner.make(job.src.manifest.lines(), job.dest.manifest.lines(), job.dest.keys())
             _refuse(job, plan)
             lost: list[bytes] = []
+            check_space(job, plan)
             if plan.changes and not job.request.check_mode:
-                lost = _Execution(job, plan, rules).run()
+                lost = Delivery(job, plan, rules).run()
             _report(job, plan)
             job.result.changed = plan.changes
             if lost:
@@ -51,68 +47,39 @@ def send_tree(job: Job) -> None:
         wrong.close()
 
 
-def _name(path: bytes) -> bytes:
-    return b"./" + path + b"\0"
-
-
 def _shown(path: bytes) -> str:
     return path.decode(errors="backslashreplace").replace("\n", "\\n")
 
 
 def _compare_sums(job: Job, wrong: Spool) -> None:
     """Write the keys of those files of one size whose content differs."""
-    names, found = Spool(), _Sums(job, job.root)
+    names, one, other = Spool(), Spool(), Spool()
     try:
         for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()):
-            names.write(_name(entry.path))
+            names.write(name_of(entry.path))
         if not names.file.tell():
             return
-
-        def paths() -> Iterator[bytes]:
-            return (entry.path for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()))
-
-        found.read(names)
-        for path in found.differing(paths):
-            wrong.write(key(path) + b"\n")
-    finally:
-        names.close()
-        found.close()
-
-
-class _Sums:
-    """The checksums of the same files in the source and below a directory of the destination."""
-
-    def __init__(self, job: Job, root: str) -> None:
-        self._job = job
-        self._root = root
-        self._src, self._dest = Spool(), Spool()
-
-    def read(self, names: Spool, *further: Step) -> None:
-        """Have both ends read the named files, and let further steps run beside that."""
-        ends, ok = self._job.ends, _shell.SUMMED
-        src, dest = _shell.sums_script(self._job.request.src.path), _shell.sums_script(self._root)
+        ends, ok = job.ends, _shell.SUMMED
+        src, dest = _shell.sums_script(job.request.src.path), _shell.sums_script(job.root)
         ends.report(
-            ends.command("checksums of source", ends.src, src, NAMES, self._src, ok),
-            ends.command("checksums of destination", ends.dest, dest, NAMES, self._dest, ok),
-            *further,
+            ends.command("checksums of source", ends.src, src, NAMES, one, ok),
+            ends.command("checksums of destination", ends.dest, dest, NAMES, other, ok),
             names=names,
         )
-
-    def differing(self, paths: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
-        """Return those of the paths, which are those of the names, whose content is not known to be the same."""
-        if agree(paths(), self._src.lines(), self._dest.lines()):
-            return
-        yield from differing(sums(paths(), self._src.chunks()), sums(paths(), self._dest.chunks()))
-
-    def close(self) -> None:
-        self._src.close()
-        self._dest.close()
+        found = same_size(job.src.manifest.lines(), job.dest.manifest.lines())
+        first, second = itertools.tee(entry.path for entry in found)
+        for path in missing_or_differing(sums(first, one.chunks()), sums(second, other.chunks())):
+            wrong.write(key(path) + b"\n")
+    finally:
+        for spool in (names, one, other):
+            spool.close()
 
 
 def _report(job: Job, plan: Plan) -> None:
     """Note in the result what was done, or in check mode what would be."""
     result = job.result
-    result.files, result.bytes, result.links, result.directories = plan.files, plan.size, plan.links, plan.made
+    result.files, result.links, result.directories = plan.files, plan.links, plan.made
+    result.bytes = plan.size - result.resumed
     result.attributes, result.deleted, result.unchanged = plan.changed_attributes, plan.deleted, plan.unchanged
     result.excluded = job.src.excluded
     result.skipped = tuple(_shown(path) for path in plan.special)
@@ -135,110 +102,6 @@ def _refuse(job: Job, plan: Plan) -> None:
             f"src: {job.request.src} is empty, and 'delete' would remove {plan.deleted} entries of {job.result.dest}; "
             "set 'allow_empty' if that is meant"
         )
-
-
-class _Execution:
-    """Puts a plan into effect."""
-
-    def __init__(self, job: Job, plan: Plan, rules: Rules) -> None:
-        self._job = job
-        self._plan = plan
-        self._rules = rules
-        self._staging = f".manifold-{job.result.operation_id}.{owner()}.part"
-        self._sparse = job.src.tar == job.dest.tar == "gnu"
-        self._fresh = job.dest.kind is PathKind.ABSENT
-        """Whether the root is to be made."""
-
-    def run(self) -> list[bytes]:
-        """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
-
-        Whatever happens, the staging directory goes.
-        """
-        try:
-            lost = self._send()
-            self._job.result.changed = True
-            self._apply(lost)
-        except BaseException:
-            if self._plan.stages:
-                self._job.ends.clean(self._job.root, self._staged, empty_root=self._fresh)
-            raise
-        self._directories()
-        return lost
-
-    @property
-    def _staged(self) -> list[str]:
-        """The staging directory, and those of transfers that were killed."""
-        return [self._staging, *(f".manifold-{each}.part" for each in abandoned(self._job.dest.left))]
-
-    def _send(self) -> list[bytes]:
-        """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
-        names, files = Spool(), Spool()
-        try:
-            for work, line in self._plan.lines():
-                if work is Work.SEND:
-                    name = _name(path_of(key_of(line)))
-                    names.write(name)
-                    if kind_of(line) is Kind.FILE:
-                        files.write(name)
-            if not names.file.tell():
-                return []
-            staging = _shell.stage_script(self._job.root, self._staging, self._fresh, self._job.request.create_parents)
-            self._archive("unpack", staging, names)
-            return self._verify(files)
-        finally:
-            names.close()
-            files.close()
-
-    def _archive(self, name: str, script: str, names: Spool) -> None:
-        """Send the named entries, without what is in them, to a script that unpacks them."""
-        ends = self._job.ends
-        pack = _shell.pack_script(self._job.request.src.path, self._sparse)
-        source = ends.names(names)
-        sender = ends.command("pack", ends.src, pack, source.name, ok=_shell.PACKED)
-        ends.run([source, sender, ends.command(name, ends.dest, script, sender.name)], metered=True)
-
-    def _verify(self, files: Spool) -> list[bytes]:
-        """Return the paths of what did not arrive as it is in the source now."""
-        ends = self._job.ends
-        staged = f"{self._job.root.rstrip('/')}/{self._staging}"
-        raw, found = Spool(), _Sums(self._job, staged)
-        try:
-            script = _shell.unfed(_shell.list_script(staged))
-            found.read(files, ends.command("list what arrived", ends.dest, script, NAMES, raw))
-            wrong = list(found.differing(self._files))
-            arrived = read_listing(raw, Filter())
-            try:
-                sent = (line for work, line in self._plan.lines() if work is Work.SEND)
-                return list(unproven(sent, arrived.manifest.lines(), wrong))
-            finally:
-                arrived.close()
-        finally:
-            raw.close()
-            found.close()
-
-    def _files(self) -> Iterator[bytes]:
-        """Return the paths of the files that are sent."""
-        lines = (line for work, line in self._plan.lines() if work is Work.SEND)
-        return (path_of(key_of(line)) for line in lines if kind_of(line) is Kind.FILE)
-
-    def _apply(self, lost: list[bytes]) -> None:
-        """Rename, link, set and remove."""
-        job, ends = self._job, self._job.ends
-        commands = Spool()
-        try:
-            write_commands(self._plan, self._rules, self._staging, lost, commands.write)
-            if not commands.file.tell() and not self._plan.stages:
-                return
-            make = self._fresh and not self._plan.sends
-            script = _shell.apply_script(job.root, make, job.request.create_parents, self._staged)
-            ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
-        finally:
-            commands.close()
-
-    def _directories(self) -> None:
-        """Set the attributes of directories, which everything before may have changed."""
-        if self._plan.directories.file.tell():
-            self._archive("attributes of directories", _shell.unpack_script(self._job.root), self._plan.directories)
 
 
 def _tell_lost(job: Job, plan: Plan, lost: list[bytes]) -> None:

@@ -93,6 +93,14 @@ def test_the_contexts_of_steps_and_the_delegate_have_secrets_too(tmp_path: Path)
     assert clean == f"{MASK} {MASK} {MASK} {MASK} token-of-far"
 
 
+def test_the_ends_of_a_transfer_have_secrets_too(tmp_path: Path) -> None:
+    hosts = {name: {"api_token": f"token-of-{name}"} for name in ("alpha", "beta", "gamma", "far")}
+    task = _task(args={"src": "beta:/x", "dest": {"context": "gamma", "path": "/x"}})
+    finder = _finder(Variables(hosts), _loader(tmp_path))
+    clean = finder.scrubber(Host("alpha"), task, {}).text(" ".join(f"token-of-{name}" for name in hosts))
+    assert clean == f"{MASK} {MASK} {MASK} token-of-far"
+
+
 def test_the_environment_of_task_and_steps_is_kept_out_of_texts(tmp_path: Path) -> None:
     steps = [{"environment": {"B": "step-value"}}, {"environment": None}, "no step"]
     task = _task(environment=[{"A": "task-value"}, "{{ x }}"], args={"steps": steps})

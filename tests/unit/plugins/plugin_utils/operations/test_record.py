@@ -12,6 +12,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.operations._events i
     read_events,
 )
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._record import (
+    OperationOutcome,
     Outcome,
     contexts_used,
     record_of,
@@ -143,3 +144,41 @@ def test_whatever_a_task_returns_the_record_is_valid(task_result: dict[str, Any]
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_nothing_is_no_event(text: str) -> None:
     assert read_events(text) == ([], 0)
+
+
+def test_a_transfer_is_one_with_both_its_ends() -> None:
+    told = {
+        "operation_id": "2026-01-14-170235-00000001",
+        "changed": True,
+        "src": "web:/var/log/",
+        "dest": "local:./logs",
+        "bytes": 7,
+        "checksum": "abc",
+        "duration_ms": 40,
+        "retries": 2,
+        "steps": [step("list source", "web", "kubernetes"), step("unpack", "local", "local")],
+    }
+
+    def of(outcome: OperationOutcome = OperationOutcome.OK, **changes: Any) -> list[dict[str, Any]]:
+        check_mode = changes.pop("check_mode", False)
+        run = ran(outcome, {**told, **changes}, action="manifold.core.transfer", check_mode=check_mode)
+        return transfers([operation_of(run, Scrubber())])
+
+    assert of() == [
+        {
+            "operation_id": "2026-01-14-170235-00000001",
+            "from": "web:/var/log/",
+            "to": "local:./logs",
+            "bytes": 7,
+            "duration_ms": 40,
+            "checksum": "abc",
+            "retries": 2,
+            "committed": True,
+            "changed": True,
+        }
+    ]
+    assert [each["committed"] for each in of(OperationOutcome.FAILED)] == [False], "a part of it is in place"
+    assert of(OperationOutcome.FAILED, changed=False) == []
+    assert of(check_mode=True) == [], "nothing was moved"
+    run = ran(task_result=told, action="manifold.core.transfer")
+    assert [each["name"] for each in contexts_used([operation_of(run, Scrubber())])] == ["web", "local"]

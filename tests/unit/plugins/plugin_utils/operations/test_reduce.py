@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.manifold.core.plugins.modules import pipeline as module
+from ansible_collections.manifold.core.plugins.modules import transfer as transfer_module
 from ansible_collections.manifold.core.plugins.plugin_utils.operations import _reduce
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._record import OperationOutcome
 from ansible_collections.manifold.core.plugins.plugin_utils.operations._reduce import TEXT_LIMIT, operation_of
@@ -32,9 +33,18 @@ def test_of_a_pipeline_everything_but_its_output_is_kept() -> None:
     assert kept == {*RETURN, "changed", "msg"} - {"stdout", "stdout_lines", "stdout_cut"}
 
 
+def test_of_a_transfer_all_numbers_and_its_ends_are_kept_and_no_names_of_files() -> None:
+    documented = set(safe_load(transfer_module.RETURN))
+    assert {*_reduce._TRANSFER} - {"streams", "resumed"} <= documented
+    kept = {"operation_id", *_reduce._TRANSFER, *_reduce._RESULT, *_reduce._LISTS}
+    assert documented - kept == {"skipped", "unstable"}
+    pipeline_kept = operation_of(ran(task_result=backup(files=3, src="x")), Scrubber())["result"]
+    assert not {"files", "src"} & pipeline_kept.keys()
+
+
 def test_the_schema_names_what_is_kept() -> None:
     of_schema = {name: set(SCHEMA["$defs"][name]["properties"]) for name in ("result", "step", "sink", "operation")}
-    assert of_schema["result"] == {*_reduce._RESULT, *_reduce._LISTS}
+    assert of_schema["result"] == {*_reduce._RESULT, *_reduce._TRANSFER, *_reduce._LISTS}
     assert (of_schema["step"], of_schema["sink"]) == (set(_reduce._STEP), set(_reduce._SINK))
     assert of_schema["operation"] == {*operation_of(ran(), Scrubber()), "started", "finished"}
 

@@ -31,6 +31,16 @@ BACKUP = [
         ("manifold.core.pipeline", {"steps": "{{ steps }}"}, "pipeline"),
         ("manifold.core.pipeline", {"steps": ["{{ step }}"]}, "pipeline"),
         ("manifold.core.pipeline", {}, "pipeline"),
+        ("manifold.core.transfer", {"src": "web:/var/log/", "dest": "local:./logs"}, "web:/var/log/ → ./logs"),
+        (
+            "manifold.core.transfer",
+            {
+                "src": "{{ src }}",
+                "dest": {"context": "k8s", "pod": "a", "container": "b", "path": "/x", "become": True},
+            },
+            "{{ src }} → k8s:a/b:/x",
+        ),
+        ("manifold.core.transfer", {"src": 7}, "transfer"),
         ("manifold.core.pipeline", {"steps": BACKUP}, "tar @k8s-prod | zstd | → backup-server:/backups/x"),
     ],
 )

@@ -53,7 +53,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
     return {
         "work": [f"{work.value.decode()} {path_of(key_of(line)).decode()}" for work, line in plan.lines()],
         "set": [line[:1].decode() for line in plan.set.lines()],
-        "directories": [name.decode()[2:] for name in b"".join(plan.directories.chunks()).split(b"\0")[:-1]],
+        "directories": [path_of(key_of(line[1:])).decode() for line in plan.directories.lines()],
         "conflicts": [path.decode() for path in plan.conflicts],
         "special": [path.decode() for path in plan.special],
         **removed,

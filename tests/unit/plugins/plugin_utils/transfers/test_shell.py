@@ -134,7 +134,9 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
         named.append(b"many/%080d" % number)
     archive = shell.run(_shell.pack_script(str(tree), False), data=b"".join(b"./" + path + b"\0" for path in named))
     assert archive.returncode in _shell.PACKED, archive.stderr
-    done = shell.run(_shell.stage_script(str(dest), ".staging", make=False, parents=False), data=archive.stdout)
+    make = _shell.make_script(str(dest), ".staging", "staging", parents=False)
+    script = _shell.stage_script(make, separator="--sums--")
+    done = shell.run(script, data=archive.stdout)
     assert done.returncode == 0, done.stderr
     staging = dest / ".staging"
     assert stat.S_IMODE(staging.stat().st_mode) == 0o700, "nobody else looks into it"
@@ -170,9 +172,7 @@ def test_commands_are_done_in_order_up_to_the_first_that_fails(shell: Shell, tmp
     batches.flush()
     batches.run("rmdir ./nothing")
     batches.run("touch ./late")
-    done = shell.run(
-        _shell.apply_script(str(tmp_path), make=False, parents=False, staged=[".staging"]), data=b"".join(lines)
-    )
+    done = shell.run(_shell.apply_script(str(tmp_path), make=False, parents=False), data=b"".join(lines))
     assert done.returncode == _shell.FAILED
     assert {os.fsencode(path.name) for path in tmp_path.iterdir()} == set(NAMES)
 
@@ -186,9 +186,7 @@ def test_a_command_that_is_cut_is_not_done(shell: Shell, tmp_path: Path) -> None
     batches.flush()
     (line,) = lines
     for cut in range(1, len(line) - len(b" || exit 90\n") - len(b" </dev/null") + 1, 3):
-        shell.run(
-            _shell.apply_script(str(tmp_path), make=False, parents=False, staged=[".staging"]), data=line[: cut - 1]
-        )
+        shell.run(_shell.apply_script(str(tmp_path), make=False, parents=False), data=line[: cut - 1])
         assert len(list(tmp_path.iterdir())) == 2, line[: cut - 1]
 
 

@@ -7,10 +7,11 @@ import hashlib
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._errors import TransferError
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, to_line
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, key, to_line
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums import (
     agree,
-    differing,
+    by_key,
+    missing_or_differing,
     sums,
     unproven,
 )
@@ -24,18 +25,25 @@ def _digest(path: bytes) -> bytes:
     return hashlib.sha256(path).hexdigest().encode()
 
 
-def _printed(path: bytes, mark: bytes, escapes: bool) -> bytes:
+def _printed(path: bytes, mark: bytes, escapes: str) -> bytes:
     name = b"./" + path
-    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+    # openssl escapes line breaks only, and then not the backslashes that are there
+    escaped = (name if escapes == "breaks" else name.replace(b"\\", b"\\\\")).replace(b"\n", b"\\n")
     if not escapes or escaped == name:
         return _digest(path) + b" " + mark + name + b"\n"
     return b"\\" + _digest(path) + b" " + mark + escaped + b"\n"
 
 
-@example([(b"a", False), (b"a\nb", True), (b"c", True)], b" ", False, 7)
-@given(st.lists(st.tuples(NAMES, st.booleans())), st.sampled_from([b" ", b"*"]), st.booleans(), st.integers(1, 90))
+@example([(b"a", False), (b"a\nb", True), (b"c", True)], b" ", "", 7)
+@example([(b"a\\\nb", True)], b"*", "breaks", 7)
+@given(
+    st.lists(st.tuples(NAMES, st.booleans())),
+    st.sampled_from([b" ", b"*"]),
+    st.sampled_from(["", "all", "breaks"]),
+    st.integers(1, 90),
+)
 def test_checksums_are_told_apart_whatever_the_names(
-    files: list[tuple[bytes, bool]], mark: bytes, escapes: bool, size: int
+    files: list[tuple[bytes, bool]], mark: bytes, escapes: str, size: int
 ) -> None:
     known = dict(files)
     data = b"".join(_printed(path, mark, escapes) for path, readable in known.items() if readable)
@@ -51,9 +59,9 @@ def test_an_output_that_is_no_list_of_checksums_is_refused() -> None:
 
 
 def test_a_checksum_that_is_missing_counts_as_different() -> None:
-    one = [(b"a", b"1"), (b"b", b"2"), (b"c", None), (b"d", None)]
-    other = [(b"a", b"1"), (b"b", b"3"), (b"c", b"4"), (b"d", None)]
-    assert list(differing(one, other)) == [b"b", b"c", b"d"]
+    one = [(b"a", b"1"), (b"b", b"2"), (b"c", None), (b"d", None), (b"e", b"5"), (b"g", b"7")]
+    other = [(b"a", b"1"), (b"b", b"3"), (b"c", b"4"), (b"d", None), (b"f", b"6")]
+    assert list(missing_or_differing(one, other)) == [b"b", b"c", b"d", b"e", b"g"]
 
 
 def _entry(path: bytes, kind: Kind = Kind.FILE, target: bytes = b"") -> Entry:
@@ -75,18 +83,27 @@ def test_only_what_is_there_as_it_was_sent_is_proven() -> None:
     assert sorted(unproven(lines, staged, [b"differs"])) == [b"differs", b"gone", b"other kind", b"other link"]
 
 
-@given(st.lists(st.tuples(NAMES, st.sampled_from(["same", "differs", "gone_here", "gone_there"])), max_size=4))
-def test_lists_that_agree_hold_the_same_checksums(files: list[tuple[bytes, str]]) -> None:
-    known = dict(files)
-    here = [_printed(path, b" ", True) for path, what in known.items() if what != "gone_here"]
+@given(
+    st.lists(st.tuples(NAMES, st.sampled_from(["same", "differs", "gone here", "gone there"])), max_size=4), st.data()
+)
+def test_lists_that_agree_hold_the_same_checksums(files: list[tuple[bytes, str]], data: st.DataObject) -> None:
+    known = dict(sorted(files, key=lambda each: key(each[0])))
+    here = [_printed(path, b" ", True) for path, what in known.items() if what != "gone here"]
     there = [
-        _printed(path, b"*", True).replace(b"a", b"b" if what == "differs" else b"a", 1)
+        _printed(path, b"*", True).translate(bytes.maketrans(b"0", b"1") if what == "differs" else None)
         for path, what in known.items()
-        if what != "gone_there"
+        if what != "gone there"
     ]
-    lines = [b"".join(each).splitlines(keepends=True) for each in (here, there)]
-    plain = all(what == "same" or (what == "differs" and here == there) for what in known.values())
-    if agree(known, *lines):
-        assert plain
-    elif plain:
+    order = data.draw(st.permutations(there))
+    lines = [b"".join(each).splitlines(keepends=True) for each in (here, order)]
+    same = all(what == "same" or (what == "differs" and b"0" not in _digest(path)) for path, what in known.items())
+    if agree(map(key, known), *lines):
+        assert same
+    elif same:
         assert any(set(b"\\\n\r") & set(path) for path in known), "only odd names want a closer look"
+
+
+@given(st.lists(NAMES, unique=True), st.data())
+def test_checksums_in_any_order_come_out_in_that_of_the_tree(paths: list[bytes], data: st.DataObject) -> None:
+    found = [(path, _digest(path) if number % 3 else None) for number, path in enumerate(paths)]
+    assert list(by_key(data.draw(st.permutations(found)))) == sorted(found, key=lambda each: key(each[0]))

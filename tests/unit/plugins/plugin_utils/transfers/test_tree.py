@@ -9,14 +9,17 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _continue, _run
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
@@ -173,6 +176,92 @@ def test_a_transfer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         (tmp_path / "dest" / name).mkdir(parents=True)
     assert _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest", delete=True).failure is None
     assert {path.name for path in (tmp_path / "dest").iterdir()} == {"a", running}
+
+
+@pytest.fixture
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tar that is killed after a part of the archive, with the stage that it is in; as long as the file is there."""
+    monkeypatch.setattr(_continue, "LARGE", 100_000)
+    folder, mark = tmp_path / "bin", tmp_path / "cut"
+    folder.mkdir()
+    mark.write_text("")
+    program = shutil.which("tar")
+    (folder / "tar").write_text(
+        f'#!/bin/sh\n[ "$1" = -x ] && [ -e {mark} ] || exec {program} "$@"\n'
+        f'head -c 150000 | {program} "$@" 2>/dev/null\nkill -KILL 0\n'
+    )
+    (folder / "tar").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return mark
+
+
+def _make_large(root: Path) -> None:
+    (root / "sub").mkdir(parents=True)
+    for name in ("a", "b", "sub/c", "sub/d"):
+        (root / name).write_bytes(os.urandom(60_000))
+        (root / name).chmod(0o4750)
+        os.utime(root / name, (1_000, 1_000))
+    os.link(root / "a", root / "sub" / "joined")
+
+
+@pytest.mark.parametrize("change", ["nothing", "source", "gone", "damage"])
+def test_a_tree_that_was_cut_is_gone_on_with(cut: Path, tmp_path: Path, change: str) -> None:
+    src, dest = tmp_path / "src", tmp_path / "dest"
+    _make_large(src)
+    (dest / "sub").mkdir(parents=True)
+    (dest / "sub" / "c").write_text("older")
+    first = _transfer(f"{src}/", str(dest))
+    assert first.failure and "running it again goes on from there" in first.failure
+    (staging,) = dest.glob(".manifold-*.part")
+    assert (staging / "a").exists() and (dest / "sub" / "c").read_text() == "older"
+    # of another run, that is gone
+    staging.rename(dest / f".manifold-2026-01-14-170234-1f8a0c3e.{_owners()[0]}.part")
+    (left,) = dest.glob(".manifold-*.part")
+    cut.unlink()
+    resumed = 120_000
+    if change == "source":
+        (src / "a").write_bytes(os.urandom(60_000))
+        resumed = 60_000
+    elif change == "gone":
+        (src / "a").unlink()
+        (src / "sub" / "joined").unlink()
+        resumed = 60_000
+    elif change == "damage":
+        (left / "b").write_bytes(os.urandom(60_000))
+        (left / "b").chmod(0o4750)
+        os.utime(left / "b", (1_000, 1_000))
+    result = _transfer(f"{src}/", str(dest))
+    if change == "damage":
+        assert result.failure and result.unstable == ("b",)
+        assert not (dest / "b").exists()
+        result = _transfer(f"{src}/", str(dest))
+        resumed = 0
+    assert (result.failure, result.warnings, result.resumed) == (None, (), resumed)
+    assert _held(dest) == _held(src)
+
+
+def test_a_cut_is_gone_on_with_by_the_same_transfer(cut: Path, tmp_path: Path) -> None:
+    _make_large(tmp_path / "src")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            cut.unlink()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        result = _transfer(f"{tmp_path}/src/", str(tmp_path / "dest"), retries=3)
+    assert (result.failure, result.retries, result.resumed) == (None, 2, 240_000)
+    assert _held(tmp_path / "dest") == _held(tmp_path / "src")
+
+
+@pytest.mark.usefixtures("cut")
+def test_what_is_not_to_be_gone_on_with_is_removed(tmp_path: Path) -> None:
+    _make_large(tmp_path / "src")
+    result = _transfer(f"{tmp_path}/src/", str(tmp_path / "dest"), resume=False)
+    assert result.failure and "again" not in result.failure
+    assert not (tmp_path / "dest").exists()
 
 
 class _Nobody(LocalContext):
