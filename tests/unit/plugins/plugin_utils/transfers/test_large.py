@@ -210,6 +210,32 @@ def test_within_one_place_the_file_is_copied_there(source: Path, folder: Path) -
         dest.write_bytes(b"other")
 
 
+def instead_of(folder: Path, program: str, line: str) -> Path:
+    """Make a folder for PATH with a program that runs a line before, or instead of, the real one; return it."""
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / program).write_text(f'#!/bin/sh\n{line}\nexec {shutil.which(program)} "$@"\n')
+    (tools / program).chmod(0o755)
+    return tools
+
+
+@pytest.mark.parametrize(("program", "size"), [("cat", 1000), ("dd", SIZE)])
+def test_a_source_that_changes_while_it_is_read_is_not_put_in_place(
+    folder: Path, tmp_path: Path, program: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, dest = folder / "source", folder / "x"
+    source.write_bytes(os.urandom(size))
+    os.utime(source, (NOW, NOW))
+    dest.write_text("old")
+    touch = f'case "$*" in *{source}*) touch -d @{NOW + 9} {source} ;; esac'
+    monkeypatch.setenv("PATH", f"{instead_of(tmp_path, program, touch)}:{os.environ['PATH']}")
+    done = send(source, dest, streams=2)
+    assert done.failure and "changed while it was read" in done.failure, done
+    assert (done.changed, done.bytes, done.unstable) == (False, 0, (str(source),))
+    assert dest.read_text() == "old"
+    assert held(folder) == ["source", "x"]
+
+
 def test_too_little_room_is_said_before_anything_moves_and_what_is_there_needs_none(
     source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,14 +256,11 @@ def test_too_little_room_is_said_before_anything_moves_and_what_is_there_needs_n
 def test_a_part_that_arrived_wrong_is_not_put_in_place_but_sent_again(
     source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools, dest = tmp_path / "tools", folder / "x"
-    tools.mkdir()
-    real = shutil.which("dd")
+    dest = folder / "x"
     # a disk that loses the end of what it was given
-    (tools / "dd").write_text(
-        f'#!/bin/sh\ncase "$*" in *seek=0*) exec head -c 1000000 >"${{1#of=}}" ;; esac\nexec {real} "$@"\n'
+    tools = instead_of(
+        tmp_path, "dd", 'case "$*" in *seek=0*) head -c 1000000 >"${1#of=}"; cat >/dev/null; exit ;; esac'
     )
-    (tools / "dd").chmod(0o755)
     dest.write_text("old")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
