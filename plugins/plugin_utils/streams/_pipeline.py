@@ -240,10 +240,11 @@ class _Run:
         try:
             self._open_contexts()
             self._start()
+            asked = self.options.when_ready
+            removed = asked({part.step.name: part.stage.notes for part in self._active}) if asked else ()
             self._check_space()
             if not self.options.check_mode:
-                asked = self.options.when_ready
-                self._release(asked({part.step.name: part.stage.notes for part in self._active}) if asked else ())
+                self._release(removed)
                 self._move()
                 self._commit()
         finally:

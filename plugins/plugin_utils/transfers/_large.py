@@ -156,7 +156,8 @@ class _Transfer:
             )
             steps += [read, write]
         done = job.ends.attempt(steps, metered=True, when_ready=None if again else self._when_ready)
-        job.result.bytes += sum(sink.bytes for sink in done.sinks)
+        if parts == [whole(self._size)] and done.sinks:
+            job.result.checksum = done.sinks[0].checksum
         raise_failure(job, done)
 
     def _when_ready(self, notes: Mapping[str, Notes]) -> Sequence[str]:

@@ -22,7 +22,7 @@ from ._file import send_file
 from ._glob import choose_commands, expanded
 from ._job import Job
 from ._listing import Listing, PathKind, read_listing
-from ._spec import Request, Result
+from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
 from ._tree import send_tree
 
@@ -84,6 +84,8 @@ def _check_request(request: Request) -> None:
         if not 0 <= getattr(request, name) < float("inf"):
             raise SpecError(f"{name}: {getattr(request, name):g} is less than 0, or no number")
     src, dest = request.src, request.dest
+    if not 1 <= request.streams <= MOST_STREAMS:
+        raise TransferError(f"streams: {request.streams} is not from 1 to {MOST_STREAMS}")
     if (src.context, src.pod, src.container) != (dest.context, dest.pod, dest.container):
         return
     one, other = posixpath.normpath(src.path), posixpath.normpath(dest.path)

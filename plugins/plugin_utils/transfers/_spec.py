@@ -13,6 +13,8 @@ from ..streams._result import StepResult
 from ._endpoint import Endpoint
 from ._filter import Filter
 
+MOST_STREAMS = 32
+
 
 @dataclass(frozen=True)
 class Request:
