@@ -39,7 +39,8 @@ done 8>&1
 """
 
 # Each piece is read back, from the page cache as a rule, and goes to disk while the next one is written. An interrupted
-# dd says so on stderr and by its status; a piece that is short because the input ended is found by its checksum.
+# dd says so on stderr and by its status; a piece that is short because the input ended is found by its checksum. The end
+# of the input is waited for: it comes when the source is believed.
 _WRITE = r"""umask 077
 export MANIFOLD_STAGE=$N MANIFOLD_PARTIAL={operation}
 for o in $G; do rm -f -- "$p/$b.$o.part"; done
@@ -63,7 +64,7 @@ echo >&4
   dd if="$t" bs={unit} skip=${{e%:*}} count=${{e#*:}} 2>/dev/null 3>&- || echo failed >&3
 done }} | $s)
 r=0
-case "$x" in *failed*) r=1 ;; esac
+case "$x" in *failed*) r=1 ;; *) cat <&5 >/dev/null ;; esac
 printf '%s %s\n' {size} "${{x%% *}}"
 mark $r {uncounted}
 exit $r
