@@ -17,7 +17,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -61,22 +62,36 @@ class Phase:
 
 
 _START = "@WAIT@ || exit 99\n@SCRIPT@"
-_IN = "{{ head -c {count}; @WAIT@ || exit 99; cat; }} | (\n@SCRIPT@\n)"
-_OUT = "(\n@SCRIPT@\n) | {{ head -c {count}; @WAIT@ || exit 99; cat; }}"
-_ALL = 1 << 40
+
+
+def _then_wait(count: int | None) -> str:
+    """Return a filter that waits after about so many bytes, or after all."""
+    # not head: that of busybox takes more from a pipe than it passes on
+    first = "cat" if count is None else f"dd bs={min(count, 4096)} count={max(1, count // 4096)} 2>/dev/null"
+    return f"{{ {first}; @WAIT@ || exit 99; cat; }}"
+
+
+def _reading(count: int | None) -> str:
+    return f"{_then_wait(count)} | (\n@SCRIPT@\n)"
+
+
+def _printing(count: int) -> str:
+    return f"(\n@SCRIPT@\n) | {_then_wait(count)}"
+
+
 PHASES = (
-    Phase("listing the source", "list source", Side.SOURCE, _OUT.format(count=100)),
-    Phase("listing the destination", "list destination", Side.DESTINATION, _OUT.format(count=60)),
+    Phase("listing the source", "list source", Side.SOURCE, _printing(100)),
+    Phase("listing the destination", "list destination", Side.DESTINATION, _printing(60)),
     Phase("packing, at its start", "pack", Side.SOURCE, _START),
-    Phase("packing", "pack", Side.SOURCE, _OUT.format(count=SIZE // 2)),
-    Phase("hashing the source", "checksums of source", Side.SOURCE, _OUT.format(count=100)),
+    Phase("packing", "pack", Side.SOURCE, _printing(SIZE // 2)),
+    Phase("hashing the source", "checksums of source", Side.SOURCE, _printing(100)),
     Phase("unpacking, at its start", "unpack", Side.DESTINATION, _START),
-    Phase("unpacking", "unpack", Side.DESTINATION, _IN.format(count=SIZE // 2)),
-    Phase("verifying", "unpack", Side.DESTINATION, _OUT.format(count=100)),
+    Phase("unpacking", "unpack", Side.DESTINATION, _reading(SIZE // 2)),
+    Phase("verifying", "unpack", Side.DESTINATION, _printing(100)),
     Phase("putting in place, at its start", "put in place", Side.DESTINATION, _START),
-    Phase("putting in place", "put in place", Side.DESTINATION, _IN.format(count=1500)),
-    Phase("deleting", "put in place", Side.DESTINATION, _IN.format(count=_ALL)),
-    Phase("attributes of directories", "attributes of directories", Side.DESTINATION, _IN.format(count=2000)),
+    Phase("putting in place", "put in place", Side.DESTINATION, _reading(1500)),
+    Phase("deleting", "put in place", Side.DESTINATION, _reading(None)),
+    Phase("attributes of directories", "attributes of directories", Side.DESTINATION, _reading(2000)),
 )
 
 
@@ -133,13 +148,16 @@ class TransferScene:
         _furnish(self.source, SIZE if cell.fault.place is Place.USUAL else FULL_BYTES // 4, new=True)
         if cell.there:
             _furnish(self.dest, SIZE, new=False)
-        os.system(f"chmod -R a+rwX {self.directory} {self.dest if cell.there else ''}")
-        self._restore_times()
+        self._hand_over()
         self.before = contents(self.dest)
 
-    def _restore_times(self) -> None:
+    def _hand_over(self) -> None:
+        """Give both trees to the user of the context, with times that tell old from new."""
+        user = self.site.host.user if isinstance(self.site, SshSite) else None
         for root, when in ((self.source, _NEW_TIME), (self.dest, _OLD_TIME)):
-            for path in root.rglob("*") if root.exists() else ():
+            for path in [root, *root.rglob("*")] if root.exists() else []:
+                if user is not None and not path.is_symlink():
+                    shutil.chown(path, user)
                 os.utime(path, (when, when), follow_symlinks=False)
 
     def request(self, *, healthy: bool) -> dict[str, Any]:
@@ -331,9 +349,13 @@ class TransferRunner:
         self._numbers = itertools.count(1)
         self._collections = collections_path(run)
 
+    def site(self, cell: TransferCell) -> Site:
+        """Return the context that the fault befalls."""
+        return self._sites.of(cell.transport)
+
     def problems(self, cell: TransferCell) -> list[str]:
         """Run a cell and return what does not hold."""
-        site = self._sites.of(cell.transport)
+        site = self.site(cell)
         site.ready()
         scene = TransferScene(cell, site, f"transfer{next(self._numbers)}-{self._run.id}")
         try:
@@ -344,6 +366,38 @@ class TransferRunner:
 
     def _start(self, scene: TransferScene, healthy: bool) -> Engine:
         return Engine(scene.request(healthy=healthy), scene.mark, self._collections, scene.directory / "messages")
+
+
+@dataclass(frozen=True)
+class TransferFinding:
+    """What came of a cell: no problems means that it holds."""
+
+    cell: TransferCell
+    problems: tuple[str, ...]
+
+
+def run_all(
+    runner: TransferRunner, chosen: Sequence[TransferCell], tell: Callable[[TransferFinding, float], None]
+) -> list[TransferFinding]:
+    """Run cells, those of different transports side by side, and return what came of them."""
+
+    def serve(transport: Transport) -> list[TransferFinding]:
+        found = []
+        for cell in chosen:
+            if cell.transport is transport:
+                started = time.monotonic()
+                try:
+                    problems = tuple(runner.problems(cell))
+                except Exception as exc:
+                    problems = (f"the harness failed: {exc!r}",)
+                found.append(TransferFinding(cell, problems))
+                tell(found[-1], time.monotonic() - started)
+        return found
+
+    for cell in chosen:
+        runner.site(cell)  # one after another: sites share what they are made of
+    with ThreadPoolExecutor(len(TRANSPORTS)) as pool:
+        return [finding for part in pool.map(serve, TRANSPORTS) for finding in part]
 
 
 class _Trial:
@@ -359,9 +413,10 @@ class _Trial:
                 fault.strike(scene)
             else:
                 self._problems.append("the step did not come to its gate")
-            self._judge(scene.controller.wait(_END_SECONDS))
+            outcome = scene.controller.wait(_END_SECONDS)
             scene.site.heal()
             self._judge_processes()
+            self._judge(outcome)
         except (NotThere, Hung) as exc:
             self._problems.append(str(exc))
         finally:

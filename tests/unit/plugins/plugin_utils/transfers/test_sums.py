@@ -88,9 +88,9 @@ def test_only_what_is_there_as_it_was_sent_is_proven() -> None:
 )
 def test_lists_that_agree_hold_the_same_checksums(files: list[tuple[bytes, str]], data: st.DataObject) -> None:
     known = dict(sorted(files, key=lambda each: key(each[0])))
-    here = [_printed(path, b" ", True) for path, what in known.items() if what != "gone here"]
+    here = [_printed(path, b" ", "all") for path, what in known.items() if what != "gone here"]
     there = [
-        _printed(path, b"*", True).translate(bytes.maketrans(b"0", b"1") if what == "differs" else None)
+        _printed(path, b"*", "all").translate(bytes.maketrans(b"0", b"1") if what == "differs" else None)
         for path, what in known.items()
         if what != "gone there"
     ]
