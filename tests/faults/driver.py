@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -30,7 +30,8 @@ from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local impo
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._pods import pod_named
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._ssh import SshCommand, SshContext
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._pipeline import Options, run_pipeline
-from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import parse_steps
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._result import PipelineResult
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import Step, parse_steps
 
 PARALLEL = 6
 """Pipelines at a time with ``--many``."""
@@ -73,7 +74,9 @@ def make_context(name: str, given: Mapping[str, Any]) -> Context:
 
 
 def run(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a pipeline and return what Ansible would register."""
+    """Run a pipeline, or a transfer, and return what Ansible would register."""
+    if "transfer" in request:
+        return _run_transfer(request)
 
     def resolve(name: str | None, _become: bool | None, _user: str | None) -> Context:
         assert name is not None
@@ -81,6 +84,31 @@ def run(request: Mapping[str, Any]) -> dict[str, Any]:
 
     options = Options(**request.get("options", {}))
     return run_pipeline(parse_steps(request["steps"]), resolve, options).as_task_result()
+
+
+def _run_transfer(request: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _ends
+    from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
+    from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
+    from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request
+
+    gate: Mapping[str, str] = request.get("gate", {"step": ""})
+
+    def gated(steps: Sequence[Step], *more: Any) -> PipelineResult:
+        changed = [
+            replace(step, command=gate["script"].replace("@SCRIPT@", step.command))
+            if step.name == gate["step"] and step.command is not None
+            else step
+            for step in steps
+        ]
+        return run_pipeline(changed, *more)
+
+    setattr(_ends, "run_pipeline", gated)  # noqa: B010 -- no attribute that the module means to export
+    src, dest = (Endpoint(*request["transfer"].pop(name)) for name in ("src", "dest"))
+    made = Request(src, dest, **request["transfer"])
+    return run_transfer(made, lambda end: make_context(end.context, request["contexts"][end.context])).as_task_result(
+        False
+    )
 
 
 def _run_many() -> None:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults import matrix
+from faults import matrix, transfers
 from faults.model import SIZE, Fault, Finding, Transport
 from faults.random_cuts import LARGEST, Cuts
+from faults.transfers import TransferFinding
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "fault_matrix.md"
 COMMAND = "./test.sh --suite faults-full"
@@ -62,6 +63,7 @@ class Report:
     playbooks: tuple[Finding, ...]
     cuts: Cuts
     seconds: float
+    transfers: tuple[TransferFinding, ...] = ()
 
     @property
     def failures(self) -> list[Finding]:
@@ -71,13 +73,17 @@ class Report:
     @property
     def holds(self) -> bool:
         """Whether every cell holds and no cut went undetected."""
-        return not self.failures and self.cuts.holds
+        return not self.failures and self.cuts.holds and not any(each.problems for each in self.transfers)
 
     def summary(self) -> str:
         """Return what the run showed, in a few lines."""
         lines = [f"{len(self.engine)} cells against the engine, {len(self.playbooks)} through ansible-playbook"]
         lines += [f"  does not hold: {each.cell.name}: {'; '.join(each.problems)}" for each in self.failures]
         lines.append("every cell holds" if not self.failures else f"{len(self.failures)} cells do not hold")
+        lines += [
+            f"  does not hold: transfer, {each.cell.name}: {each.problems}" for each in self.transfers if each.problems
+        ]
+        lines.append(f"{len(self.transfers)} transfers with a fault in one of their phases")
         if self.cuts.verdicts:
             lines += cut_lines(self.cuts)
         return "\n".join([*lines, f"{self.seconds:.0f} s"])
@@ -112,7 +118,15 @@ def write(report: Report) -> None:
     table = _table(report, notes)
     parts = [_HEAD.format(command=COMMAND, sizes=sizes), "\n".join(table), ""]
     parts += [f"[^{number}]: {note}" for number, note in enumerate(notes, 1)]
-    parts += ["", *_failures_section(report), _AFTER_TABLE, *_cuts_section(report.cuts), "", _made_by(report)]
+    parts += [
+        "",
+        *_failures_section(report),
+        _AFTER_TABLE,
+        *_cuts_section(report.cuts),
+        "",
+        *_transfers_section(report.transfers),
+        _made_by(report),
+    ]
     DOCUMENT.write_text("\n".join(parts).rstrip() + "\n")
 
 
@@ -168,6 +182,38 @@ def _cuts_section(cuts: Cuts) -> list[str]:
         *cut_lines(cuts),
         "```",
     ]
+
+
+_TRANSFERS = """\
+## Transfers
+
+Each cell is one transfer of a tree (160 directories, 80 files, 6 MiB) between the controller and a context, of which
+one phase meets one fault: the step waits at a gate when it begins, or in the middle of what it reads or prints, and
+there the fault strikes. A cell holds if the task is red or the destination is what the source is, if every file at
+the destination is the old or the new one, whole, if nothing is left running, and if the next transfer repairs
+everything, leaves nothing of the first behind, and the one after it has nothing to do. Each phase is tried with an
+older tree at the destination (with `delete`) and with nothing there. The phases: {phases}.
+"""
+
+
+def _transfers_section(findings: Sequence[TransferFinding]) -> list[str]:
+    lines = [_TRANSFERS.format(phases=", ".join(phase.name for phase in transfers.PHASES))]
+    lines.append(f"| fault | {' | '.join(transport.value for transport in transfers.TRANSPORTS)} |")
+    lines.append("|---" * (len(transfers.TRANSPORTS) + 1) + "|")
+    for fault in transfers.FAULTS:
+        cells = []
+        for transport in transfers.TRANSPORTS:
+            these = [each for each in findings if each.cell.fault is fault and each.cell.transport is transport]
+            held = sum(not each.problems for each in these)
+            count = f"{held}/{len(these)}" if held == len(these) else f"**{held}/{len(these)}**"
+            cells.append(count if these else "n/a")
+        lines.append(f"| {fault.name} | {' | '.join(cells)} |")
+    failed = [
+        f"- {each.cell.name.replace(' | ', ', ')}: {each.problems[0].partition(': ')[0]}"
+        for each in findings
+        if each.problems
+    ]
+    return [*lines, "", *(["These do not hold:", "", *failed, ""] if failed else [])]
 
 
 def _made_by(report: Report) -> str:

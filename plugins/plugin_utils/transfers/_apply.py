@@ -140,7 +140,7 @@ def _set(spool: Spool, rules: Rules, batches: Batches) -> None:
             if step == "owner" and rules.uid == 0:
                 batches.add(f"chown -h {entry.uid}:{entry.gid} --", command_name(entry.path))
             elif step == "mode":
-                batches.add(f"chmod {entry.mode:04o} --", command_name(entry.path))
+                batches.add(f"chmod {entry.mode:05o} --", command_name(entry.path))
             elif step == "time" and line[:1] == b"t":
                 batches.add(f"touch -c -d @{entry.mtime} --", command_name(entry.path))
         batches.flush()

@@ -34,7 +34,7 @@ STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
 _OURS = b".manifold-"
 _BEFORE_1970 = re.compile(rb"(\0. [0-7]+ \d+ )-\d+(?=\0)")
-"""The time in a line of a manifest, if it is one that archives of busybox do not know."""
+"""The time in a line of a manifest, if it is before 1970."""
 
 
 @dataclass
@@ -73,13 +73,13 @@ class Listing:
         self.protected.close()
 
 
-def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, packs: bool = False) -> Listing:
+def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, since_1970: bool = False) -> Listing:
     """Return what a list script printed, up to an offset; raise TransferError if it makes no sense.
 
-    ``packs``: what is listed is going to be packed there, and the times are those that an archive will have.
+    ``since_1970``: earlier times count as 1970.
     """
     listing, printed = _begin(raw, end)
-    if packs and listing.tar == "busybox":
+    if since_1970:
         printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) for line in printed)
     try:
         listing.manifest.file.writelines(_filtered(sorted_lines(printed), keep, listing))
@@ -87,6 +87,13 @@ def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, packs: boo
         listing.close()
         raise
     return listing
+
+
+def knows_before_1970(raw: Spool) -> bool:
+    """Return whether times before 1970 can be packed and set there: busybox does not in all of its tools."""
+    listing, _printed = _begin(raw, None)
+    listing.close()
+    return listing.tar != "busybox"
 
 
 def listed_lines(raw: Spool, end: int | None = None) -> Iterator[bytes]:

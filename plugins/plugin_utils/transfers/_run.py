@@ -21,7 +21,7 @@ from ._errors import SpecError, TransferError
 from ._file import send_file
 from ._glob import choose_commands, expanded
 from ._job import Job
-from ._listing import Listing, PathKind, read_listing
+from ._listing import Listing, PathKind, knows_before_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
 from ._tree import send_tree
@@ -128,14 +128,17 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
         source = ends.command("list source", ends.src, _shell.list_script(asked.path, otherwise=choose), NAMES, raw)
         if choose:  # what is looked for at the destination depends on whether something has that very name
             ends.report(source)
-            src = read_listing(raw, request.filter, packs=True)
+            src = read_listing(raw, request.filter)
         name = None if asked.follows or (src is not None and src.matched) else asked.name
         script = _shell.list_script(request.dest.path, name)
         destination = ends.command("list destination", ends.dest, script, NAMES, other)
         ends.report(*([destination] if src is not None else [source, destination]))
-        if src is None:
-            src = read_listing(raw, request.filter, packs=True)
-        return src, read_listing(other, request.filter)
+        since_1970 = not (knows_before_1970(raw) and knows_before_1970(other))
+        if src is None or since_1970:
+            if src is not None:
+                src.close()
+            src = read_listing(raw, request.filter, since_1970=since_1970)
+        return src, read_listing(other, request.filter, since_1970=since_1970)
     except BaseException:
         if src is not None:
             src.close()

@@ -13,6 +13,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums impo
     by_key,
     missing_or_differing,
     sums,
+    unasked,
     unproven,
 )
 from hypothesis import example, given
@@ -88,9 +89,9 @@ def test_only_what_is_there_as_it_was_sent_is_proven() -> None:
 )
 def test_lists_that_agree_hold_the_same_checksums(files: list[tuple[bytes, str]], data: st.DataObject) -> None:
     known = dict(sorted(files, key=lambda each: key(each[0])))
-    here = [_printed(path, b" ", True) for path, what in known.items() if what != "gone here"]
+    here = [_printed(path, b" ", "all") for path, what in known.items() if what != "gone here"]
     there = [
-        _printed(path, b"*", True).translate(bytes.maketrans(b"0", b"1") if what == "differs" else None)
+        _printed(path, b"*", "all").translate(bytes.maketrans(b"0", b"1") if what == "differs" else None)
         for path, what in known.items()
         if what != "gone there"
     ]
@@ -107,3 +108,23 @@ def test_lists_that_agree_hold_the_same_checksums(files: list[tuple[bytes, str]]
 def test_checksums_in_any_order_come_out_in_that_of_the_tree(paths: list[bytes], data: st.DataObject) -> None:
     found = [(path, _digest(path) if number % 3 else None) for number, path in enumerate(paths)]
     assert list(by_key(data.draw(st.permutations(found)))) == sorted(found, key=lambda each: key(each[0]))
+
+
+@pytest.mark.parametrize(
+    ("planned", "staged", "found"),
+    [
+        ("f:a/b l:c", "d: d:a f:a/b l:c", []),
+        ("f:a/b l:c", "d: d:a f:a/b f:a/x l:c f:z", [b"a/x", b"z"]),
+        ("f:a/b/c", "d: d:a d:a/b f:a/b/c d:a/x d:z", [b"a/x", b"z"]),
+        ("f:a/b", "d: d:a d:a-b", [b"a-b"]),
+        ("d:a f:a/b", "d: l:a", [b"a"]),
+        ("d:a f:a/b", "d: d:a d:a/b", []),
+        ("f:a/b", "d: l:a", [b"a"]),
+    ],
+)
+def test_what_was_not_asked_for_is_found(planned: str, staged: str, found: list[bytes]) -> None:
+    def lines(text: str) -> list[bytes]:
+        words = (word.split(":") for word in text.split())
+        return [to_line(Entry(path.encode(), Kind(kind), 0, 0, 0, 0, 0, b"1:1", 1)) for kind, path in words]
+
+    assert list(unasked(lines(planned), lines(staged))) == found
