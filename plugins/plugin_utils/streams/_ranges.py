@@ -39,8 +39,8 @@ done 8>&1
 """
 
 # Each piece is read back, from the page cache as a rule, and goes to disk while the next one is written. An interrupted
-# dd says so on stderr and by its status; a piece that is short because the input ended is found by its checksum. The end
-# of the input is waited for: it comes when the source is believed.
+# dd says so on stderr and by its status; a piece that is short because the input ended is found by its checksum. Then
+# the end of the input is waited for: it comes when the source is believed.
 _WRITE = r"""umask 077
 export MANIFOLD_STAGE=$N MANIFOLD_PARTIAL={operation}
 for o in $G; do rm -f -- "$p/$b.$o.part"; done

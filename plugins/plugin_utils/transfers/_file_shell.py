@@ -193,8 +193,12 @@ def finish_script(sink: Sink, size: int) -> str:
 
 
 def place_script(sink: Sink, size: int) -> str:
-    """Return the script that gives a whole temporary its attributes and its final name."""
-    return _HEAD + commit_script(sink, size)
+    """Return the script that gives a whole temporary its attributes and its final name.
+
+    Only a file that replaces another one is flushed to disk first, as after ``cp``.
+    """
+    flush = f"[ -e {path_word(sink.dest)} ] || sync() {{ :; }}\n"
+    return _HEAD + flush + commit_script(sink, size)
 
 
 def copy_script(src: str, state: str, sink: Sink) -> str:
