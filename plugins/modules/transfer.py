@@ -86,10 +86,33 @@ options:
     type: list
     elements: str
     default: []
+  compress:
+    description:
+      - What compresses the archives of a tree on their way. V(zstd) and V(gzip) are an error where an end lacks them.
+      - V(auto) chooses by what both ends have, how much is sent and how far away they are.
+    type: str
+    choices: [auto, zstd, gzip, none]
+    default: auto
   create_parents:
     description: Whether to make the directory that the destination is in, and those above it.
     type: bool
     default: false
+  resume:
+    description:
+      - Whether what has arrived of a file that is O(src) itself and has 64 MiB or more stays when its transfer is cut,
+        beside the destination, readable for its owner only. The next transfer from the same source, in the same state,
+        to the same destination makes sure by checksums at both ends which parts of it are right, and sends the others.
+      - A run that is still at work keeps what is its own. What a controller that is not this one has left is taken over
+        once nobody has written to it for five minutes.
+    type: bool
+    default: true
+  streams:
+    description:
+      - How many parts of such a file are sent side by side, from 1 to 32. Over SSH they are channels of one connection;
+        a server lets 10 of them through by default (C(MaxSessions)), more become connections of their own. It pays
+        where the round trip is long.
+    type: int
+    default: 1
   bwlimit:
     description: Bytes a second that are sent at most, such as V(10M).
     type: str
@@ -119,8 +142,8 @@ options:
     default: 60
 notes:
   - Devices, sockets and named pipes are listed in the result and left alone.
-  - A file that changes while it is read is left as it was at the destination, and the task fails and names it after
-    everything else is in place. A single file that is O(src) itself is the exception, it is in place by then.
+  - A file that changes while it is read is left as it was at the destination, and the task fails and names it, in a
+    tree after everything else is in place.
   - The task says how far it is - the files and their bytes out of all that are sent, rate and time left, and what it
     does where nothing is sent; see M(manifold.core.pipeline) for where and how often.
 seealso:
@@ -182,9 +205,18 @@ rate:
   description: RV(bytes) a second, over the whole duration.
   returned: always, once the arguments were understood
   type: int
+resumed:
+  description: Bytes of a large file that were there of a transfer that was cut, and were proven. They are not among
+    RV(bytes).
+  returned: always, once the arguments were understood
+  type: int
+streams:
+  description: How many parts of a file were sent side by side.
+  returned: always, once the arguments were understood
+  type: int
 checksum:
   description: The SHA-256 of the file.
-  returned: when O(src) is a file and was sent
+  returned: when O(src) is a file and was sent as a whole, in one stream, not within one context
   type: str
 retries:
   description: How often it was tried again. Other numbers are those of the last time.
@@ -195,6 +227,10 @@ steps:
   returned: always, once the contexts were understood
   type: list
   elements: dict
+compress:
+  description: What compressed the archives of a tree, V(none) where nothing did.
+  returned: always, once the arguments were understood
+  type: str
 links:
   description: How many symbolic links were sent, and further names of files made.
   returned: always, once the arguments were understood

@@ -75,6 +75,7 @@ _TRANSFER = {
     "retries": _Is.COUNT,
     "streams": _Is.COUNT,
     "resumed": _Is.COUNT,
+    "compress": _Is.NAME,
 }
 """What only transfers have."""
 _TRANSFERS = ("manifold.core.transfer",)

@@ -16,6 +16,7 @@ from . import _shell
 from ._leftovers import owner
 from ._loop import Loop
 from ._marker import Mark, new_nonce
+from ._ranges import CHANGED_MEANWHILE
 from ._result import SinkResult
 from ._spec import Step
 from ._stage import BareStage, Stage
@@ -118,6 +119,9 @@ class Part:
         if mark.rc not in self.step.ok_codes:
             raise self.failed(f"it failed with exit status {mark.rc}", passing=self._was_cut(mark))
         self._judge_input(mark)
+        printed = required(self.stage.pump, "pump of a stage that ran").moved
+        if self.step.state is not None and printed != self.size:
+            raise self.failed(f"it printed {printed} bytes of {self.size}: the source {CHANGED_MEANWHILE}")
         if self.sink is not None and self.writer is not None:
             self.written = self._judge_file(self.sink, self.writer)
         self.proof = Proof.TRANSPORT if self.step.bare else Proof.MARKER

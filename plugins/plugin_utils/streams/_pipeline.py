@@ -75,8 +75,8 @@ class Options:
     """Bytes kept of what a last command prints."""
     rate_limit: int | None = None
     """Bytes a second that the first step may print; None for no limit."""
-    limited: str | None = None
-    """The step that is meant instead of the first one."""
+    limited: tuple[str, ...] = ()
+    """The steps that are meant instead of the first one, all together."""
     diff: bool = False
     """Whether to say what a destination holds before and after."""
     creates: str | None = None
@@ -240,10 +240,11 @@ class _Run:
         try:
             self._open_contexts()
             self._start()
+            asked = self.options.when_ready
+            removed = asked({part.step.name: part.stage.notes for part in self._active}) if asked else ()
             self._check_space()
             if not self.options.check_mode:
-                asked = self.options.when_ready
-                self._release(asked({part.step.name: part.stage.notes for part in self._active}) if asked else ())
+                self._release(removed)
                 self._move()
                 self._commit()
         finally:
@@ -362,8 +363,8 @@ class _Run:
     def _pump(self, part: Part) -> Pump:
         source = part.stage.stdout
         hold = 0 if part.step.bare else MARK_LENGTH
-        limited = self.options.limited or self.parts[0].step.name
-        throttle = self._throttle if part.step.name == limited else None
+        limited = self.options.limited or (self.parts[0].step.name,)
+        throttle = self._throttle if part.step.name in limited else None
         readers = [reader for reader in part.readers if reader.failure is None]
         if not readers and part.step.output is not None:
             return FilePump(source, part.step.output, hold, throttle)

@@ -17,6 +17,8 @@ CHANGED = 94
 
 CHANGED_BEFORE = "changed since it was looked at"
 """How a source refuses that is not what it was."""
+CHANGED_MEANWHILE = "changed while it was read"
+"""How a source fails that is not what it was."""
 
 STATE = "stat -L -c '%s %Y %d:%i %y' --"
 """What tells one state of a file from another: size, time of change, device and number, the time as exactly as it goes.
@@ -36,12 +38,13 @@ _PRINT = r"""for e in {extents}; do
 done 8>&1
 """
 
-# Each piece is read back, from the page cache as a rule, while the next one is written. An interrupted dd says so on
-# stderr and by its status; a piece that is short because the input ended is found by its checksum.
+# Each piece is read back, from the page cache as a rule, and goes to disk while the next one is written. An interrupted
+# dd says so on stderr and by its status; a piece that is short because the input ended is found by its checksum. The end
+# of the input is waited for: it comes when the source is believed.
 _WRITE = r"""umask 077
 export MANIFOLD_STAGE=$N MANIFOLD_PARTIAL={operation}
 for o in $G; do rm -f -- "$p/$b.$o.part"; done
-s=sha256sum c=notrunc
+s=sha256sum c=notrunc i=0
 openssl dgst -sha256 -r </dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
 {sparse}exec 4>&1 5<&0
 x=$(exec 3>&1
@@ -53,13 +56,15 @@ x=$(exec 3>&1
     break
   }}
   echo "$e"
+  sync -d "$t" >/dev/null 2>&1 3>&- 4>&- 5<&- & i=$((i + 1))
+  [ $((i % 8)) != 0 ] || wait
 done
 echo >&4
 }} | {{ while read -r e; do
   dd if="$t" bs={unit} skip=${{e%:*}} count=${{e#*:}} 2>/dev/null 3>&- || echo failed >&3
 done }} | $s)
 r=0
-case "$x" in *failed*) r=1 ;; esac
+case "$x" in *failed*) r=1 ;; *) cat <&5 >/dev/null ;; esac
 printf '%s %s\n' {size} "${{x%% *}}"
 mark $r {uncounted}
 exit $r
@@ -89,6 +94,11 @@ def state_checks(src: str, expected: str, quoted: Sequence[str]) -> tuple[str, s
         _STATE_BEFORE.format(state=STATE, expected=expected, changed=before),
         _STATE_AFTER.format(state=STATE, src=src, changed=meanwhile, code=CHANGED),
     )
+
+
+def room_note() -> str:
+    """Return the check of a source that notes how much room its file takes: blocks, and the bytes of one."""
+    return """note room "$(stat -L -c '%b %B' -- "$f" 2>/dev/null)"\n"""
 
 
 def printing(src: str, extents: Sequence[Extent]) -> str:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..streams._marker import new_nonce
+from ..streams._spec import Step
 from . import _shell
 from ._apply import FEW, write_commands
 from ._archive import write_archive
@@ -15,18 +16,29 @@ from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
+from ._how import How, choose
 from ._job import Job
 from ._listing import Listing, PathKind, listed_lines, read_listing
 from ._manifest import Kind, from_line, key_of, kind_of, path_of
-from ._plan import Plan, Rules
+from ._plan import Plan, Rules, joined
 from ._progress import Member
 from ._spool import Spool
 from ._sums import agree, by_key, missing_or_differing, sums, unasked, unproven
+
+_COPIERS, _MOST_COPIED = 8, 500
+"""What is copied where it is goes to so many processes, if no more entries fall to each than that."""
+_HEAD = 1024
+"""Bytes that a file takes up in an archive beside its content, about."""
 
 
 def name_of(path: bytes) -> bytes:
     """Return a path as it stands in a list of names."""
     return b"./" + path + b"\0"
+
+
+def _age(line: bytes) -> list[bytes]:
+    """Return size and time of change in the line of a file."""
+    return line.split(b"\0", 2)[1].split(b" ")[2:]
 
 
 class Delivery:
@@ -43,6 +55,10 @@ class Delivery:
         """Whether the root is to be made."""
         self._makes = "root" if self._fresh else "staging"
         """What is to be made before anything is unpacked."""
+        self._kept: Spool | None = None
+        """The keys of what an earlier transfer has sent; None if there was none."""
+        self._came: list[bytes] = []
+        """What came to the source after it was listed, and was copied with the rest."""
 
     def run(self) -> list[bytes]:
         """Do it all and return the paths of what is not proven, and so as it was; raise TransferError.
@@ -80,22 +96,33 @@ class Delivery:
         The source hashes its files beside the archive that it makes of them, the destination what it unpacked.
         """
         names, files, here, there = Spool(), Spool(), Spool(), Spool()
-        kept = self._take_over()
         try:
+            self._kept = self._take_over()
             for line in self._plan.sent():
                 if kind_of(line) is Kind.FILE:
                     files.write(name_of(path_of(key_of(line))))
-            for line in self._plan.sent() if kept is None else without(self._plan.sent(), kept):
+            how = choose(self._job, self._plan)
+            for line in self._tops() if how.copies else self._missing():
                 names.write(name_of(path_of(key_of(line))))
-            if not names.file.tell() and kept is None:
+            if not names.file.tell() and self._kept is None:
                 return []
-            separator = f"manifold-{new_nonce()}"
-            self._stream(names, files, here, there, separator if files.file.tell() else None)
+            hashes = files.file.tell() > 0 and (self._job.request.checksum or not how.copies)
+            separator = f"manifold-{new_nonce()}" if hashes else None
+            self._stream(how, names, files, here, there, separator)
             self._makes = ""
-            return list(self._unproven(here, there, separator.encode() + b"\n"))
+            return list(self._unproven(how, here, there, separator))
         finally:
-            for spool in (names, files, here, there, *([kept] if kept else [])):
-                spool.close()
+            for spool in (names, files, here, there, self._kept):
+                if spool is not None:
+                    spool.close()
+
+    def _missing(self) -> Iterable[bytes]:
+        """Return the lines of what has to be sent now."""
+        return self._plan.sent() if self._kept is None else without(self._plan.sent(), self._kept)
+
+    def _tops(self) -> Iterable[bytes]:
+        """Return the lines of what is new in the root."""
+        return (line for _work, line in self._plan.lines() if b"\x01" not in key_of(line))
 
     def _take_over(self) -> Spool | None:
         """Go on with what a transfer has left, if it has; return the keys of what needs not be sent."""
@@ -109,20 +136,58 @@ class Delivery:
             self._job.ends.clean(self._job.root, [self._staging], empty_root=False)
         return kept
 
-    def _stream(self, names: Spool, files: Spool, here: Spool, there: Spool, separator: str | None) -> None:
+    def _stream(self, how: How, names: Spool, files: Spool, here: Spool, there: Spool, separator: str | None) -> None:
         job, ends = self._job, self._job.ends
-        src = job.request.src.path
-        ends.progress.expect(self._plan.files, self._plan.size, self._members)
-        stage = _shell.stage_script(job.root, self._staging, self._makes, job.request.create_parents, separator)
+        src, root = job.request.src.path, job.root
+        job.result.streams, job.result.compress = how.shards, how.packer
+        if how.packer is None and how.shards == 1:  # else nobody knows where in the tree a stream is
+            ends.progress.expect(self._plan.files, self._plan.size, self._members)
         steps = []
         if separator is not None:
             listed = ends.names(files, "names of files")
             script = _shell.sums_script(src)
             steps = [listed, ends.command("checksums of source", ends.src, script, listed.name, here, _shell.SUMMED)]
-        source = ends.names(names)
-        pack = ends.command("pack", ends.src, _shell.pack_script(src, self._sparse), source.name, ok=_shell.PACKED)
-        steps += [source, pack, ends.command("unpack", ends.dest, stage, pack.name, there)]
-        ends.run(steps, metered=True)
+        pack = _shell.pack_script(src, self._sparse, how.packer)
+        make = _shell.make_script(root, self._staging, self._makes, job.request.create_parents)
+        if how.copies:
+            source = ends.names(names)
+            batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
+            copy = _shell.copy_script(src, make, batch, separator)
+            ends.run([*steps, source, ends.command("copy", ends.dest, copy, source.name, there)])
+            return
+        if how.shards == 1:
+            stage = _shell.stage_script(make, separator, how.packer)
+            ends.run([*steps, *self._chain(names, pack, stage, there)], metered=True)
+            return
+        ends.report(ends.command("make staging directory", ends.dest, make, NAMES))
+        unpack = _shell.unpack_script(f"{root.rstrip('/')}/{self._staging}", how.packer)
+        shards = self._shards(how.shards)
+        try:
+            for number, shard in enumerate(shards, start=1):
+                steps += self._chain(shard, pack, unpack, None, f" {number}")
+            ends.run(steps, metered=True)
+        finally:
+            for shard in shards:
+                shard.close()
+        make = _shell.make_script(root, self._staging, "", parents=False)
+        ends.report(ends.command("list what arrived", ends.dest, make + _shell.report_script(separator), NAMES, there))
+
+    def _chain(self, names: Spool, pack: str, unpack: str, output: Spool | None, suffix: str = "") -> list[Step]:
+        """Return the steps that send the named entries, without what is in them."""
+        ends = self._job.ends
+        source = ends.names(names, f"{NAMES}{suffix}")
+        sender = ends.command(f"pack{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
+        return [source, sender, ends.command(f"unpack{suffix}", ends.dest, unpack, sender.name, output)]
+
+    def _shards(self, count: int) -> list[Spool]:
+        """Return the names of what is sent in so many lists, of about the same size together."""
+        shards = [Spool() for _each in range(count)]
+        share, weight = max(1, -(-(self._plan.size + self._plan.files * _HEAD) // count)), 0
+        for line in self._missing():
+            entry = from_line(line)
+            shards[min(count - 1, weight // share)].write(name_of(entry.path))
+            weight += _HEAD + entry.size
+        return shards
 
     def _keys(self) -> Iterator[bytes]:
         """Return the keys of the files that are sent."""
@@ -133,22 +198,52 @@ class Delivery:
             entry = from_line(line)
             yield Member(len(entry.path) + 2, entry.size, entry.kind is Kind.FILE)
 
-    def _unproven(self, here: Spool, there: Spool, separator: bytes) -> Iterator[bytes]:
+    def _unproven(self, how: How, here: Spool, there: Spool, separator: str | None) -> Iterator[bytes]:
         """Return the paths of what did not arrive as it is in the source now."""
-        end = there.find(separator)
-        if end < 0 and self._plan.files:
+        mark = separator.encode() + b"\n" if separator else b""
+        end = there.find(mark) if mark else None
+        if end is not None and end < 0:
             raise TransferError(f"dest: {self._job.result.dest}: the list of what arrived is not whole")
-        arrived = read_listing(there, Filter(), end if end >= 0 else None)
+        arrived = read_listing(there, Filter(), end)
         try:
-            self._refuse_unasked(arrived)
-            wrong = self._differing(here, there, end, end + len(separator)) if end >= 0 else []
+            if how.copies:
+                self._came = list(self._unasked(arrived))
+            else:
+                self._refuse_unasked(arrived)
+            if end is not None:
+                wrong = self._differing(here, there, end, end + len(mark))
+            else:
+                wrong = self._changed(arrived) if self._plan.files else []
             yield from unproven(self._plan.sent(), arrived.manifest.lines(), wrong)
         finally:
             arrived.close()
 
+    def _changed(self, arrived: Listing) -> list[bytes]:
+        """Return the paths of the files that are not as long and old as they were, here or there, in order."""
+        ends, raw = self._job.ends, Spool()
+        try:
+            script = _shell.list_script(self._job.request.src.path)
+            ends.report(ends.command("list source again", ends.src, script, NAMES, raw))
+            now = read_listing(raw, Filter())
+        finally:
+            raw.close()
+        try:
+            wrong = {
+                name for name, line, there in joined(self._plan.sent(), now.manifest.lines()) if line and line != there
+            }
+        finally:
+            now.close()
+        for name, line, there in joined(self._plan.sent(), arrived.manifest.lines()):
+            if line and kind_of(line) is Kind.FILE and (there is None or _age(line) != _age(there)):
+                wrong.add(name)
+        return [path_of(name) for name in sorted(wrong)]
+
+    def _unasked(self, arrived: Listing) -> Iterator[bytes]:
+        return unasked((line for _work, line in self._plan.lines()), arrived.manifest.lines())
+
     def _refuse_unasked(self, arrived: Listing) -> None:
         """Raise TransferError if there is more in the staging directory than the plan has for it."""
-        extra = next(unasked((line for _work, line in self._plan.lines()), arrived.manifest.lines()), None)
+        extra = next(self._unasked(arrived), None)
         if extra is not None:
             raise TransferError(
                 f"src: {self._job.request.src} sent {extra.decode(errors='backslashreplace')!r}, which was not asked "
@@ -171,7 +266,9 @@ class Delivery:
         job, ends = self._job, self._job.ends
         commands = Spool()
         try:
-            write_commands(self._plan, self._rules, [self._staging, *self._others], lost, commands.write)
+            write_commands(
+                self._plan, self._rules, [self._staging, *self._others], [*lost, *self._came], commands.write
+            )
             if not commands.file.tell() and not self._plan.stages:
                 return
             script = _shell.apply_script(job.root, self._makes == "root", job.request.create_parents)

@@ -94,7 +94,8 @@ def _from_mapping(value: Mapping[str, Any], option: str, known: Collection[str])
         if key not in texts:
             raise SpecError(f"{option}: '{key}' is missing")
     _check_context(texts["context"], option, known)
-    return _checked(Endpoint(**texts, **flags), option)
+    values: dict[str, Any] = {**texts, **flags}
+    return _checked(Endpoint(**values), option)
 
 
 def _flag(value: Any, key: str, option: str) -> bool:

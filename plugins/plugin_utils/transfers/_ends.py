@@ -100,7 +100,7 @@ class Ends:
             stall_timeout=request.stall_timeout if metered else None,
             connect_timeout=self._within(request.connect_timeout),
             rate_limit=request.rate_limit if metered else None,
-            limited=steps[-1].input,
+            limited=tuple(step.input for step in steps if step.context == self.dest.role and step.input),
             meter=self.progress.of(steps, moves=metered),
             stdout_limit=0,
             keep_contexts=True,

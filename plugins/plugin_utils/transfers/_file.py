@@ -27,8 +27,9 @@ def send_file(job: Job) -> None:
     same = found is not None and _same(job, wanted, found)
     if not same:
         note_before(job, found, content=True)
-        result.files, result.bytes, result.changed = 1, wanted.size, True
-        if not job.request.check_mode:
+        if job.request.check_mode:
+            result.files, result.bytes, result.changed = 1, wanted.size, True
+        else:
             _send(job, wanted, owns)
         note_after(job, wanted, content=True)
         return
@@ -60,13 +61,12 @@ def _same(job: Job, wanted: Entry, found: Entry) -> bool:
 def _send(job: Job, wanted: Entry, owns: bool) -> None:
     """Send the file by what suits it."""
     result, request = job.result, job.request
-    result.changed, result.bytes = False, 0
     done = copy_file(job, wanted) if is_one_place(job) else None
     if done is None and wanted.size >= LARGE and (request.resume or request.streams > 1):
         done = send_large(job, wanted)
     if done is None:
         done = _stream(job, wanted, owns)
-    result.changed = done
+    result.files, result.changed = 1, done
     result.bytes = wanted.size - result.resumed
 
 

@@ -16,7 +16,7 @@ from ..operations._identity import new_operation_id
 from ..streams._extents import Extent, total
 from ..streams._leftovers import owner
 from ..streams._pipeline import COMMIT_SECONDS, Notes
-from ..streams._ranges import CHANGED, CHANGED_BEFORE
+from ..streams._ranges import CHANGED, CHANGED_BEFORE, CHANGED_MEANWHILE
 from ..streams._result import PipelineResult
 from ..streams._shell import Sink
 from ..streams._spec import Step, StepKind
@@ -46,6 +46,10 @@ class _Continued(Exception):
     def __init__(self, left: Left) -> None:
         super().__init__(left.claimed)
         self.left = left
+
+
+class _HasHoles(Exception):
+    """The source is sparse, and that was not known."""
 
 
 def state_of(entry: Entry) -> str:
@@ -88,10 +92,9 @@ class _Transfer:
     def run(self) -> bool:
         job = self._job
         job.result.bytes = 0
-        self._look_for_holes()
         try:
             try:
-                self._send(self._data, self._sparse and not self._mapped)
+                self._send_all()
             except _Continued as exc:
                 self._go_on(exc.left)
         except SourceChangedError:
@@ -103,20 +106,27 @@ class _Transfer:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _look_for_holes(self) -> None:
+    def _send_all(self) -> None:
+        try:
+            self._send(self._data)
+        except _HasHoles:
+            self._look_for_data()
+            self._send(self._data)
+
+    def _look_for_data(self) -> None:
         ends, raw = self._job.ends, Spool()
         try:
             script = shell.holes_script(self._job.request.src.path)
             ends.report(ends.command("look for holes", ends.src, script, NAMES, raw))
-            holes = shell.read_holes(b"".join(raw.chunks()).decode(errors="replace"), self._size)
+            data = shell.read_data(b"".join(raw.chunks()).decode(errors="replace"))
         finally:
             raw.close()
-        self._sparse = holes.sparse
-        if holes.data is not None:
+        self._sparse = True
+        if data is not None:
             self._mapped = True
-            self._data = with_data(holes.data, self._size, _MOST_EXTENTS)
+            self._data = with_data(data, self._size, _MOST_EXTENTS)
 
-    def _send(self, extents: Sequence[Extent], sparse: bool, *, again: bool = False) -> None:
+    def _send(self, extents: Sequence[Extent], *, again: bool = False) -> None:
         """Send parts of the file, proven one by one; raise TransferError, or _Continued before anything moves."""
         job = self._job
         streams = max(1, min(job.request.streams, total(extents) // _STREAM_LEAST))
@@ -142,15 +152,19 @@ class _Transfer:
                 create_parents=job.request.create_parents,
                 partial=self._sink.operation,
                 extents=part,
-                sparse=sparse,
+                sparse=self._sparse and not self._mapped,
             )
             steps += [read, write]
         done = job.ends.attempt(steps, metered=True, when_ready=None if again else self._when_ready)
-        job.result.bytes += sum(sink.bytes for sink in done.sinks)
+        if parts == [whole(self._size)] and done.sinks:
+            job.result.checksum = done.sinks[0].checksum
         raise_failure(job, done)
 
     def _when_ready(self, notes: Mapping[str, Notes]) -> Sequence[str]:
-        """Return which partial files nobody needs; raise _Continued if there is one to go on with."""
+        """Return which partial files nobody needs; raise _HasHoles, or _Continued if there is one to go on with."""
+        room = next((each["room"][0] for each in notes.values() if "room" in each), "")
+        if not self._sparse and shell.has_holes(room, self._size):
+            raise _HasHoles
         seen = next((each for each in notes.values() if "space" in each or "left" in each), {})
         found = judge(seen.get("left", ()), seen.get("idle", ()), seen.get("old", ()), self._origin)
         if found.claimed is not None and self._job.request.resume:
@@ -180,7 +194,7 @@ class _Transfer:
         rest = total(missing(self._size, proven))
         job.result.resumed = self._size - rest
         if extents:
-            self._send(extents, self._sparse and not self._mapped, again=True)
+            self._send(extents, again=True)
 
     def _cut_to(self, size: int) -> None:
         self._job.ends.errand("cut", self._job.ends.dest, shell.cut_script(self._sink, size), _ERRAND_SECONDS)
@@ -238,7 +252,9 @@ def raise_failure(job: Job, done: PipelineResult) -> None:
     if done.failed_step is None:
         return
     reads = [step for step in done.steps if step.name.startswith("read")]
-    refused = done.failed_step in [step.name for step in reads] and CHANGED_BEFORE in (done.msg or "")
+    refused = done.failed_step in [step.name for step in reads] and any(
+        each in (done.msg or "") for each in (CHANGED_BEFORE, CHANGED_MEANWHILE)
+    )
     if refused or any(step.rc == CHANGED for step in reads):
         raise changed(job)
     raise job.ends.failure(done)

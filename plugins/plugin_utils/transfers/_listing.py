@@ -28,7 +28,7 @@ class PathKind(Enum):
     ABSENT = "absent"
 
 
-_PROBE = re.compile(rb"(\w+) ([012]) ([01]) ([01]) (\d+) (\w+) (find|stat)")
+_PROBE = re.compile(rb"(\w+) ([012]) ([01]) ([01]) (\d+) (\w+) (find|stat) ([a-z,]+)")
 _PROBE_LIMIT = 4096
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
@@ -50,6 +50,8 @@ class Listing:
     uid: int
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
+    tools: frozenset[str] = frozenset()
+    """What there is of what is not needed: ``zstd``, ``gzip``, ``cp``."""
     free: int | None = None
     """Free bytes of its file system, None if that is not known."""
     matched: bool = False
@@ -108,9 +110,11 @@ def _begin(raw: Spool, end: int | None) -> tuple[Listing, Iterator[bytes]]:
     match = _PROBE.fullmatch(head)
     if match is None:
         raise TransferError(f"what a list of files begins with makes no sense: {head[:_PROBE_LIMIT]!r}")
-    kind, inside, exists, writable, uid, tar, form = (group.decode() for group in match.groups())
+    kind, inside, exists, writable, uid, tar, form, tools = (group.decode() for group in match.groups())
     free = free_bytes(df.decode(errors="replace"))
-    listing = Listing(PathKind(kind), inside == "1", exists == "1", writable == "1", int(uid), tar, free, inside == "2")
+    found = frozenset(filter(None, tools.split(",")))
+    sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
+    listing = Listing(PathKind(kind), *sure, found, free, inside == "2")
     return listing, (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
 
 

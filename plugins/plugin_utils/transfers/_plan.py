@@ -71,8 +71,12 @@ class Plan:
     """Bytes of the files that are sent."""
     links: int = 0
     """Symbolic links that are sent and names that are joined."""
+    joins: int = 0
+    """Names that are joined."""
     made: int = 0
     changed_attributes: int = 0
+    locked: bool = False
+    """Whether the source has a directory that its owner cannot write to, or not look into."""
     attributed: int = 0
     """How many directories get their attributes at the end."""
     deleted: int = 0
@@ -300,6 +304,7 @@ class Planner:
             self._above.append(_Directory(found.path, None, stays=True))
 
     def _directory(self, wanted: Entry, found: Entry | None) -> None:
+        self.plan.locked = self.plan.locked or wanted.mode & 0o300 != 0o300
         if found is not None and found.kind is Kind.DIRECTORY:
             mine, differs = self._mine(found), self._differs(wanted, found)
             if differs:
@@ -353,6 +358,7 @@ class Planner:
             return
         joint = wanted._replace(target=first.path)
         self.plan.work.write(Work.JOIN.value + to_line(joint))
+        self.plan.joins += 1
         self.plan.links += 1
         self._show("link", wanted.path)
         self._touch()

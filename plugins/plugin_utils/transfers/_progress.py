@@ -119,7 +119,7 @@ class _Doing(_Moving):
 
 
 class _Sending(_Moving):
-    """Shows an archive as the files that are in it."""
+    """Shows archives, as one, as the files that are in them."""
 
     def __init__(self, meter: Meter, position: Position, files: int, size: int) -> None:
         super().__init__(meter)
@@ -128,8 +128,11 @@ class _Sending(_Moving):
         self._size = size
 
     def look(self, flows: Callable[[], Sequence[Flow]]) -> None:
-        self._meter.look(lambda: [self._read(flow) for flow in flows()])
+        self._meter.look(lambda: self._read(flows()))
 
-    def _read(self, flow: Flow) -> Flow:
-        files, moved = self._position.at(flow.moved)
-        return replace(flow, moved=moved, total=self._size, more=f"{files:,} of {self._files:,} files", name="")
+    def _read(self, flows: Sequence[Flow]) -> list[Flow]:
+        if not flows:
+            return []
+        files, moved = self._position.at(sum(flow.moved for flow in flows))
+        more = f"{files:,} of {self._files:,} files"
+        return [replace(flows[0], moved=moved, total=self._size, more=more, name="")]

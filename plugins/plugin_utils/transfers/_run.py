@@ -17,12 +17,12 @@ from ..operations._identity import new_operation_id
 from . import _shell
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
-from ._errors import TransferError
+from ._errors import SpecError, TransferError
 from ._file import send_file
 from ._glob import choose_commands, expanded
 from ._job import Job
 from ._listing import Listing, PathKind, knows_before_1970, read_listing
-from ._spec import Request, Result
+from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
 from ._tree import send_tree
 
@@ -75,7 +75,17 @@ def _try(request: Request, ends: Ends, operation: str) -> Result:
 
 
 def _check_request(request: Request) -> None:
+    """Raise SpecError or TransferError for what nobody has to be asked about."""
+    for name in ("timeout", "stall_timeout", "connect_timeout"):
+        seconds = getattr(request, name)
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise SpecError(f"{name}: {seconds:g} is not a number of seconds above 0")
+    for name in ("retries", "retry_delay"):
+        if not 0 <= getattr(request, name) < float("inf"):
+            raise SpecError(f"{name}: {getattr(request, name):g} is less than 0, or no number")
     src, dest = request.src, request.dest
+    if not 1 <= request.streams <= MOST_STREAMS:
+        raise TransferError(f"streams: {request.streams} is not from 1 to {MOST_STREAMS}")
     if (src.context, src.pod, src.container) != (dest.context, dest.pod, dest.container):
         return
     one, other = posixpath.normpath(src.path), posixpath.normpath(dest.path)
@@ -152,12 +162,12 @@ def _target(request: Request, src: Listing, dest: Listing) -> str:
 def _check(job: Job) -> None:
     """Raise TransferError for what can be seen to be impossible before anything moves."""
     asked, to, place = job.request.src, job.request.dest, job.result.dest
+    if job.src.kind is PathKind.ABSENT and asked.follows:
+        raise TransferError(f"src: {asked} is no directory that this user can see; leave out the slash if it is a file")
     if job.src.kind is PathKind.ABSENT:
         raise TransferError(f"src: {asked} does not exist, or cannot be seen by this user")
     if job.src.kind is PathKind.SPECIAL:
         raise TransferError(f"src: {asked} is neither a file nor a directory")
-    if job.src.kind is PathKind.FILE and asked.follows:
-        raise TransferError(f"src: {asked} is a file; leave out the slash at its end")
     if job.dest.kind is PathKind.SPECIAL:
         raise TransferError(f"dest: {place} is neither a file nor a directory")
     if (job.src.kind, job.dest.kind) == (PathKind.FILE, PathKind.TREE):
@@ -181,4 +191,4 @@ def _check_parent(job: Job) -> None:
         place = replace(job.request.dest, path=parent)
         raise TransferError(f"dest: the directory {place} does not exist; make it first, or set 'create_parents'")
     if not job.dest.writable:
-        raise TransferError(f"dest: {job.result.dest} cannot be written to by this user")
+        raise TransferError(f"dest: {job.result.dest} cannot be written to by this user, or is in no directory")

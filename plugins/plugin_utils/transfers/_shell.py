@@ -24,7 +24,7 @@ SUMMED = (0, 1, 123)
 _HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
 
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
-# there and can be written to, the user, tar, how the list behind it is written; and what df says of its file system.
+# there and can be written to, the user, tar, how the list behind it is written, what can compress; and what df says.
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -36,10 +36,13 @@ while [ ! -e "$q" ] && [ "$q" != / ] && [ "$q" != . ]; do
   case "$q" in */*) q=${{q%/*}} q=${{q:-/}} ;; *) q=. ;; esac
 done
 [ "$k" = tree ] && q=$p
-[ -w "$q" ] && w=1
+[ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
-echo "$k $i $e $w $(id -u) $t $f"
+z=
+for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}}"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
@@ -66,16 +69,31 @@ exec xargs -0 sha256sum
 # In blocks of 64 KiB: what a pod prints costs by the write. busybox takes no list of names, so there it is several
 # archives, each without its end. That is 1024 bytes long.
 _PACK = r"""case "$(tar --version 2>&1)" in
-  *"GNU tar"*) exec tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-esac
-{{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
-  dd ibs=65536 obs=65536 2>/dev/null
+  *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
+  *)
+    {{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
+      dd ibs=65536 obs=65536 2>/dev/null
+    ;;
+esac{compress}
 """
 
 _UNPACK = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
-tar -x -p $o -f - --numeric-owner || exit
+{decompress}tar -x -p $o -f - --numeric-owner || exit
 """
+_COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
+_DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
+COPIES = "cp"
+"""Among the tools of a place: a cp that keeps all attributes, and clones what can be cloned."""
+_COPY = r"""s=$(cd {src} && pwd -P) || exit {failed}
+{make}d=$PWD
+cd "$s" || exit {failed}
+xargs -0 -n {batch} -P "$(nproc 2>/dev/null || echo 1)" cp -a --reflink=auto -t "$d" --
+case $? in 0 | 123) ;; *) exit {failed} ;; esac
+cd "$d" || exit {failed}
+"""
+PACKERS = ("zstd", "gzip")
+"""What an archive may be compressed by, the faster one first."""
 
 _REPORT = """echo {separator}
 find . -type f -print0 | ( {sums} )
@@ -104,23 +122,45 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, sparse: bool) -> str:
+def pack_script(root: str, sparse: bool, packer: str | None = None) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _PACK.format(sparse="-S " if sparse else "")
+    pack = _PACK.format(sparse="-S " if sparse else "", compress=_COMPRESS[packer])
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + pack
 
 
-def stage_script(root: str, staging: str, make: str, parents: bool, separator: str | None) -> str:
-    """Return the script that unpacks its input in a staging directory in the root, and then lists it.
+def make_script(root: str, staging: str, make: str, parents: bool) -> str:
+    """Return the script that goes to a staging directory in the root.
 
-    With a ``separator`` this and the checksums of the files follow, in that order. ``make`` says what is not there yet:
-    ``root``, ``staging`` or nothing.
+    ``make`` says what is not there yet and has to be made: ``root`` (and the directory in it), ``staging`` or nothing.
     """
     word, words = path_word(root), {"staging": path_word(staging), "failed": FAILED}
     script = _MAKE_ROOT.format(path=word, parents="-p " if parents else "", failed=FAILED) if make == "root" else ""
     script += _CD.format(path=word, failed=FAILED)
-    script += _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
-    script = _HEAD + script + _UNPACK + list_script(".")
-    return script + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+    return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
+
+
+def stage_script(make: str, separator: str | None, packer: str | None = None) -> str:
+    """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
+    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator)
+
+
+def copy_script(src: str, make: str, batch: int, separator: str | None) -> str:
+    """Return the script that copies what is named on its input to where another one goes (``make``), and reports.
+
+    Each process copies as many as a ``batch``.
+    """
+    return _HEAD + _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED) + report_script(separator)
+
+
+def report_script(separator: str | None) -> str:
+    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow."""
+    return list_script(".") + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+
+
+def unpack_script(root: str, packer: str | None = None) -> str:
+    """Return the script that unpacks its input in a directory that is there."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    return _HEAD + "umask 077\n" + cd + _UNPACK.format(decompress=_DECOMPRESS[packer])
 
 
 def take_over_script(root: str, left: str, mine: str) -> str:
@@ -128,11 +168,6 @@ def take_over_script(root: str, left: str, mine: str) -> str:
     cd = _CD.format(path=path_word(root), failed=FAILED)
     move = "" if left == mine else f"mv -- {path_word(left)} {path_word(mine)} || exit {FAILED}\n"
     return _HEAD + cd + move + list_script(f"./{mine}")
-
-
-def unpack_script(root: str) -> str:
-    """Return the script that unpacks its input in a directory that is there."""
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _UNPACK
 
 
 def apply_script(root: str, make: bool, parents: bool) -> str:

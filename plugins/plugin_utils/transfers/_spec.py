@@ -13,6 +13,8 @@ from ..streams._result import StepResult
 from ._endpoint import Endpoint
 from ._filter import Filter
 
+MOST_STREAMS = 32
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,7 +33,9 @@ class Request:
     resume: bool = True
     """Whether what arrived of a large file stays when its transfer is cut, and is gone on with."""
     streams: int = 1
-    """How many parts of a large file are sent side by side."""
+    """How many parts of a large file, or archives of a tree, are sent side by side."""
+    compress: str = "auto"
+    """What compresses the archives of a tree: ``zstd``, ``gzip``, ``none``, or what suits it."""
     check_mode: bool = False
     diff: bool = False
     connect_timeout: float = 60.0
@@ -63,7 +67,9 @@ class Result:
     resumed: int = 0
     """Bytes of a large file that an earlier transfer left, and that were proven."""
     streams: int = 1
-    """How many parts of a file were sent side by side."""
+    """How many parts of a file, or archives of a tree, were sent side by side."""
+    compress: str | None = None
+    """What compressed the archives of a tree."""
     links: int = 0
     directories: int = 0
     attributes: int = 0
@@ -92,7 +98,7 @@ class Result:
         names = ("operation_id", "duration_ms", "changed", "src", "dest", "files", "bytes", "links", "directories")
         result: dict[str, Any] = {name: getattr(self, name) for name in names}
         result |= {name: getattr(self, name) for name in ("attributes", "deleted", "unchanged", "excluded")}
-        result |= {"resumed": self.resumed, "streams": self.streams}
+        result |= {"resumed": self.resumed, "streams": self.streams, "compress": self.compress or "none"}
         result |= {"skipped": list(self.skipped), "unstable": list(self.unstable)}
         result |= {"retries": self.retries, "steps": [asdict(step) for step in self.steps]}
         if self.checksum is not None:

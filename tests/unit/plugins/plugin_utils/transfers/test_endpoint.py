@@ -23,6 +23,9 @@ KNOWN = ["k8s", "server"]
         ("k8s:web-0:/data/", Endpoint("k8s", "/data/", "web-0")),
         ("k8s:web-0/side:/a:b", Endpoint("k8s", "/a:b", "web-0", "side")),
         ("k8s:deployment/web:/data", Endpoint("k8s", "/data", "deployment/web")),
+        ("k8s:deploy/web:/data", Endpoint("k8s", "/data", "deploy/web")),
+        ("k8s:po/web-0/side:/data", Endpoint("k8s", "/data", "po/web-0", "side")),
+        ({"context": "server", "path": "/[x]", "glob": "no"}, Endpoint("server", "/[x]", glob=False)),
         ("k8s:deployment/web/side:data", Endpoint("k8s", "data", "deployment/web", "side")),
         (
             {"context": "k8s", "path": "/x", "container": "side", "become": True, "become_user": "app"},

@@ -51,8 +51,8 @@ def folder(tmp_path: Path) -> Path:
 
 def send(src: Path, dest: Path, places: tuple[str, str] = ("one", "other"), **options: Any) -> Result:
     """Transfer between two contexts that are both this machine."""
-    ends = [Endpoint(place, str(path)) for place, path in zip(places, (src, dest), strict=True)]
-    return run_transfer(Request(*ends, **options), lambda end: LocalContext(end.context))
+    one, other = Endpoint(places[0], str(src)), Endpoint(places[1], str(dest))
+    return run_transfer(Request(one, other, **options), lambda end: LocalContext(end.context))
 
 
 def partial_of(src: Path, dest: Path, owner: str | None = None) -> Path:
@@ -169,7 +169,7 @@ def test_a_source_that_changed_since_it_was_looked_at_is_not_put_in_place(folder
     source.write_bytes(os.urandom(size))
     os.utime(source, (NOW, NOW))
     dest.write_text("old")
-    done = meddled(source, dest, 2 if size == 1000 else 3, lambda: source.write_bytes(b"y" * size))
+    done = meddled(source, dest, 2, lambda: source.write_bytes(b"y" * size))
     assert done.failure and "changed while it was read" in done.failure, done
     assert (done.changed, done.bytes, done.unstable) == (False, 0, (str(source),))
     assert dest.read_text() == "old"
@@ -208,3 +208,65 @@ def test_within_one_place_the_file_is_copied_there(source: Path, folder: Path) -
         assert (dest.stat().st_mode & 0o7777, dest.stat().st_mtime) == (0o640, NOW)
         assert held(folder) == ["x"]
         dest.write_bytes(b"other")
+
+
+def instead_of(folder: Path, program: str, line: str) -> Path:
+    """Make a folder for PATH with a program that runs a line before, or instead of, the real one; return it."""
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / program).write_text(f'#!/bin/sh\n{line}\nexec {shutil.which(program)} "$@"\n')
+    (tools / program).chmod(0o755)
+    return tools
+
+
+@pytest.mark.parametrize(("program", "size"), [("cat", 1000), ("dd", SIZE)])
+def test_a_source_that_changes_while_it_is_read_is_not_put_in_place(
+    folder: Path, tmp_path: Path, program: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, dest = folder / "source", folder / "x"
+    source.write_bytes(os.urandom(size))
+    os.utime(source, (NOW, NOW))
+    dest.write_text("old")
+    touch = f'case "$*" in *{source}*) touch -d @{NOW + 9} {source} ;; esac'
+    monkeypatch.setenv("PATH", f"{instead_of(tmp_path, program, touch)}:{os.environ['PATH']}")
+    done = send(source, dest, streams=2)
+    assert done.failure and "changed while it was read" in done.failure, done
+    assert (done.changed, done.bytes, done.unstable) == (False, 0, (str(source),))
+    assert dest.read_text() == "old"
+    assert held(folder) == ["source", "x"]
+
+
+def test_too_little_room_is_said_before_anything_moves_and_what_is_there_needs_none(
+    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools, dest = tmp_path / "tools", folder / "x"
+    tools.mkdir()
+    (tools / "df").write_text("#!/bin/sh\necho /dev/x 100000 80000 20000 80% /\n")
+    (tools / "df").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    for places in (("one", "other"), ("here", "here")):
+        done = send(source, dest, places, streams=2)
+        assert done.failure and "there is no room for" in done.failure and "20480000 are free" in done.failure, done
+        assert held(folder) == []
+    partial_of(source, dest).write_bytes(source.read_bytes()[: 2 * SEGMENT])
+    done = send(source, dest, streams=2)
+    assert (done.failure, done.resumed) == (None, 2 * SEGMENT), done
+
+
+def test_a_part_that_arrived_wrong_is_not_put_in_place_but_sent_again(
+    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dest = folder / "x"
+    # a disk that loses the end of what it was given
+    tools = instead_of(
+        tmp_path, "dd", 'case "$*" in *seek=0*) head -c 1000000 >"${1#of=}"; cat >/dev/null; exit ;; esac'
+    )
+    dest.write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        done = send(source, dest)
+    assert done.failure and "bytes are kept as" in done.failure, done
+    assert dest.read_text() == "old"
+    done = send(source, dest)
+    assert (done.failure, done.changed) == (None, True), done
+    assert dest.read_bytes() == source.read_bytes()

@@ -153,7 +153,7 @@ def test_an_archive_that_lies_puts_nothing_in_place_that_was_not_asked_for(
 
 
 def _changing(programs: Path, when: str, change: str) -> str:
-    """Return a PATH with which a change is made once: before tar packs, or when it has packed, before hashing."""
+    """Return a PATH with which a change is made once: before tar packs, or between that and the hash."""
     tar, openssl = shutil.which("tar"), shutil.which("openssl")
     packs, once = '[ "$1" = -c ]', f"mkdir {programs}/done 2>/dev/null"
     if when == "before it is packed":

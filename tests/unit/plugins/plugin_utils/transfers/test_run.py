@@ -174,9 +174,16 @@ def test_a_stream_that_stalls_is_sent_again(here: Path, naps: list[float], what:
     assert _is_whole(here, what)
 
 
-@pytest.mark.parametrize("what", [TREE, FILE])
-def test_the_rate_limit_holds_for_what_is_sent(here: Path, what: str) -> None:
+@pytest.mark.parametrize(("what", "streams"), [(TREE, 1), (TREE, 3), (FILE, 1)])
+def test_the_rate_limit_holds_for_what_is_sent(here: Path, what: str, streams: int) -> None:
     size = 600_000 if what == TREE else 500_000
-    result = _send(here, what, rate_limit=400_000)
-    assert result.failure is None
+    result = _send(here, what, rate_limit=400_000, streams=streams)
+    assert (result.failure, result.streams) == (None, streams)
     assert result.duration_ms >= 1000 * size / 400_000 - 500, "a limit lets pass what it allows in a moment at once"
+
+
+def test_a_file_that_could_not_be_sent_shows_no_difference(here: Path) -> None:
+    (here / "there" / FILE).write_text("old")
+    result = _send(here, FILE, Failing("a", "read", cuts_output(1000, "close")), diff=True)
+    assert result.failure and (result.files, result.bytes, result.changed) == (0, 0, False)
+    assert result.before.startswith("size: 3\n") and result.after == result.before

@@ -134,7 +134,8 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
         named.append(b"many/%080d" % number)
     archive = shell.run(_shell.pack_script(str(tree), False), data=b"".join(b"./" + path + b"\0" for path in named))
     assert archive.returncode in _shell.PACKED, archive.stderr
-    script = _shell.stage_script(str(dest), ".staging", make="staging", parents=False, separator="--sums--")
+    make = _shell.make_script(str(dest), ".staging", "staging", parents=False)
+    script = _shell.stage_script(make, separator="--sums--")
     done = shell.run(script, data=archive.stdout)
     assert done.returncode == 0, done.stderr
     staging = dest / ".staging"

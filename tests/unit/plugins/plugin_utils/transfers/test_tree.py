@@ -163,6 +163,7 @@ def test_a_transfer_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch
     assert result.failure and "step 'unpack' (local): it failed with exit status 7" in result.failure
     assert not result.changed
     assert [(path.name, path.read_text()) for path in (tmp_path / "dest").iterdir()] == [("a", "older")]
+    os.link(tmp_path / "src" / "a", tmp_path / "src" / "b")  # or cp would copy it
     fresh = _transfer(f"{tmp_path}/src/", f"{tmp_path}/fresh")
     assert fresh.failure and not (tmp_path / "fresh").exists()
 
@@ -176,6 +177,29 @@ def test_a_transfer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         (tmp_path / "dest" / name).mkdir(parents=True)
     assert _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest", delete=True).failure is None
     assert {path.name for path in (tmp_path / "dest").iterdir()} == {"a", running}
+
+
+def test_what_comes_while_a_tree_is_copied_does_not_come_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("src/sub", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "src" / "sub" / "a").write_text("a")
+    (tmp_path / "src" / "sub" / "b").write_text("b")
+    copies = tmp_path / "bin" / "cp"
+    copies.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || {{ echo c >sub/c; mkdir sub/d; echo changed >sub/b; }}\n'
+        f'exec {shutil.which("cp")} "$@"\n'
+    )
+    copies.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    result = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest")
+    assert result.unstable == ("sub/b",)
+    assert [path.name for path in (tmp_path / "dest" / "sub").iterdir()] == ["a"]
+    monkeypatch.undo()
+    again = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest")
+    assert (again.failure, again.files) == (None, 2)
+    assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
 
 @pytest.fixture
@@ -252,7 +276,7 @@ def test_a_cut_is_gone_on_with_by_the_same_transfer(cut: Path, tmp_path: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
         result = _transfer(f"{tmp_path}/src/", str(tmp_path / "dest"), retries=3)
-    assert (result.failure, result.retries, result.resumed) == (None, 2, 120_000)
+    assert (result.failure, result.retries, result.resumed) == (None, 2, 240_000)
     assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
 

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chooses how a tree is sent: compressed by what, in how many archives side by side."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..contexts._base import ContextKind
+from ..streams._errand import Errand, run_errands
+from ._copy import is_one_place
+from ._errors import TransferError
+from ._job import Job
+from ._listing import PathKind
+from ._plan import Plan
+from ._shell import COPIES, PACKERS
+
+_WORTH = 1 << 20
+"""Bytes from which on it is worth to compress."""
+_WORTH_A_LOOK = 8 << 20
+"""Bytes from which on it is worth to find out how far away an end is."""
+_FAR_SECONDS = 0.08
+"""A command that does nothing takes two round trips over SSH; so this is one of 40 ms."""
+_FAR_SHARDS = 4
+_LOOK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class How:
+    """How a tree is sent."""
+
+    packer: str | None = None
+    """What compresses it; None for nothing."""
+    shards: int = 1
+    """How many archives are sent side by side."""
+    copies: bool = False
+    """Whether all of it is copied by ``cp``."""
+
+
+def choose(job: Job, plan: Plan) -> How:
+    """Return how the tree of a plan is sent; raise TransferError if it cannot be as it was asked for."""
+    asked, streams = job.request.compress, job.request.streams
+    both = [packer for packer in PACKERS if packer in job.src.tools & job.dest.tools]
+    if asked in PACKERS and asked not in both:
+        end, listing = (job.ends.src, job.src) if asked not in job.src.tools else (job.ends.dest, job.dest)
+        there = ", ".join(sorted(listing.tools.intersection(PACKERS))) or "neither zstd nor gzip"
+        raise TransferError(
+            f"compress: context '{end.context.name}' has no {asked}, but {there}. Install it there, or set 'auto'."
+        )
+    if _can_copy(job, plan):
+        return How(copies=True)
+    near = is_one_place(job) or plan.size < _WORTH
+    far = not near and plan.size >= _WORTH_A_LOOK and _is_far(job)
+    shards = min(streams if streams > 1 else _FAR_SHARDS if far else 1, max(1, plan.files + plan.links))
+    if asked != "auto":
+        return How(asked if asked in PACKERS else None, shards)
+    # gzip is slower than most networks
+    pays = [packer for packer in both if packer == "zstd" or far]
+    return How(pays[0] if pays and not near else None, shards)
+
+
+def _can_copy(job: Job, plan: Plan) -> bool:
+    """Return whether all of the tree can be copied, as it is, by one program to where nothing is yet."""
+    if not is_one_place(job) or COPIES not in job.dest.tools or job.dest.kind is not PathKind.ABSENT:
+        return False
+    # two ends that a workload's name stands for may be two pods
+    if job.ends.dest.context.kind is ContextKind.KUBERNETES:
+        return False
+    return not (job.src.excluded or job.src.matched or plan.specials or plan.joins or plan.locked)
+
+
+def _is_far(job: Job) -> bool:
+    """Return whether a round trip to one of the ends takes long. Of pods that is not known: kubectl starts slowly."""
+    ends = {id(end.context): end for end in (job.ends.src, job.ends.dest) if end.context.kind is ContextKind.SSH}
+    if not ends:
+        return False
+    started = time.monotonic()
+    results = run_errands([Errand("look", end.context, ":") for end in ends.values()], _LOOK_SECONDS)
+    return all(result.done for result in results) and time.monotonic() - started >= _FAR_SECONDS
