@@ -71,8 +71,9 @@ def test_a_tree_comes_out_identical_over_every_pair_of_contexts(everywhere: Reac
         trees.make(os.fsencode(source / f"tree-{number}"), tree)
     os.utime(source, (0, 1_500_000_000))
     origin, here = os.fsencode(source), source
-    walk, through_busybox = tour(list(everywhere.contexts)), False
-    assert len(set(itertools.pairwise(walk))) == len(everywhere.contexts) ** 2
+    kinds = [name for name in everywhere.contexts if name != "local-busybox"]  # it is among those of the other test
+    walk, through_busybox = tour(kinds), False
+    assert len(set(itertools.pairwise(walk))) == len(kinds) ** 2
     for number, (src, dest) in enumerate(itertools.pairwise(walk), 1):
         target = everywhere.folder / f"tour-{number:02d}"
         result = everywhere.transfer(src, here, dest, target)
