@@ -53,7 +53,7 @@ class Rows:
     def tidy(self) -> None:
         """Remove the copies that a row made."""
         for place in (self._local, self._host, self._pod):
-            place.run(f"rm -rf {place.folder}/copy-*")
+            place.remove("copy-*")
 
     # -- what is copied ----------------------------------------------------------------------------------------------
 

@@ -215,5 +215,5 @@ def _command_script(step: Step, nonce: str, context: Context, has_input: bool) -
     program = argv[0] if argv else step.program
     surroundings = _shell.Surroundings(step.chdir, step.environment, (program,) if program else ())
     if has_input:
-        return _shell.consumer_script(nonce, command, surroundings, context.counts_input)
+        return _shell.consumer_script(nonce, command, surroundings, context.counts_input and step.counts)
     return _shell.source_script(nonce, command, surroundings)

@@ -102,6 +102,8 @@ class Step:
     """Which parts of its file a source prints, or a sink writes."""
     partial: str | None = None
     """Whose temporary a sink with extents writes to. It is the caller's to commit, and stays whatever happens."""
+    counts: bool = True
+    """Whether a command counts its input where the transport may lose the end of it; else somebody else has to see."""
     sparse: bool = False
     """Whether a sink with extents makes holes of zeros."""
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ..streams._marker import new_nonce
 from ..streams._spec import Step
@@ -19,7 +21,7 @@ from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
 from ._listing import Listing, PathKind, listed_lines, read_listing
-from ._manifest import Kind, from_line, key_of, kind_of, path_of
+from ._manifest import Kind, from_line, key_of, kind_of, name_of, path_of
 from ._plan import Plan, Rules, joined
 from ._progress import Member
 from ._spool import Spool
@@ -29,11 +31,6 @@ _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
-
-
-def name_of(path: bytes) -> bytes:
-    """Return a path as it stands in a list of names."""
-    return b"./" + path + b"\0"
 
 
 def _age(line: bytes) -> list[bytes]:
@@ -98,19 +95,17 @@ class Delivery:
         names, files, here, there = Spool(), Spool(), Spool(), Spool()
         try:
             self._kept = self._take_over()
-            for line in self._plan.sent():
-                if kind_of(line) is Kind.FILE:
-                    files.write(name_of(path_of(key_of(line))))
             how = choose(self._job, self._plan)
-            for line in self._tops() if how.copies else self._missing():
-                names.write(name_of(path_of(key_of(line))))
+            hashes = self._plan.files > 0 and (self._job.request.checksum or not how.copies)
+            if hashes:
+                files.write_all(map(name_of, self._files()))
+            names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            hashes = files.file.tell() > 0 and (self._job.request.checksum or not how.copies)
             separator = f"manifold-{new_nonce()}" if hashes else None
             self._stream(how, names, files, here, there, separator)
             self._makes = ""
-            return list(self._unproven(how, here, there, separator))
+            return self._unproven(how, here, there, separator)
         finally:
             for spool in (names, files, here, there, self._kept):
                 if spool is not None:
@@ -147,7 +142,7 @@ class Delivery:
             listed = ends.names(files, "names of files")
             script = _shell.sums_script(src)
             steps = [listed, ends.command("checksums of source", ends.src, script, listed.name, here, _shell.SUMMED)]
-        pack = _shell.pack_script(src, self._sparse, how.packer)
+        pack = _shell.pack_script(src, self._sparse, how.packer, several=job.dest.tar == "gnu")
         make = _shell.make_script(root, self._staging, self._makes, job.request.create_parents)
         if how.copies:
             source = ends.names(names)
@@ -177,7 +172,9 @@ class Delivery:
         ends = self._job.ends
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"pack{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
-        return [source, sender, ends.command(f"unpack{suffix}", ends.dest, unpack, sender.name, output)]
+        receiver = ends.command(f"unpack{suffix}", ends.dest, unpack, sender.name, output)
+        # with busybox it costs much to count, and whether everything arrived is seen by what is there, too
+        return [source, sender, replace(receiver, counts=self._job.dest.tar != "busybox")]
 
     def _shards(self, count: int) -> list[Spool]:
         """Return the names of what is sent in so many lists, of about the same size together."""
@@ -185,20 +182,20 @@ class Delivery:
         share, weight = max(1, -(-(self._plan.size + self._plan.files * _HEAD) // count)), 0
         for line in self._missing():
             entry = from_line(line)
-            shards[min(count - 1, weight // share)].write(name_of(entry.path))
+            shards[min(count - 1, weight // share)].write(name_of(line))
             weight += _HEAD + entry.size
         return shards
 
-    def _keys(self) -> Iterator[bytes]:
-        """Return the keys of the files that are sent."""
-        return (key_of(line) for line in self._plan.sent() if kind_of(line) is Kind.FILE)
+    def _files(self) -> Iterator[bytes]:
+        """Return the lines of the files that are sent."""
+        return (line for line in self._plan.sent() if kind_of(line) is Kind.FILE)
 
     def _members(self) -> Iterator[Member]:
         for line in self._plan.sent():
             entry = from_line(line)
             yield Member(len(entry.path) + 2, entry.size, entry.kind is Kind.FILE)
 
-    def _unproven(self, how: How, here: Spool, there: Spool, separator: str | None) -> Iterator[bytes]:
+    def _unproven(self, how: How, here: Spool, there: Spool, separator: str | None) -> list[bytes]:
         """Return the paths of what did not arrive as it is in the source now."""
         mark = separator.encode() + b"\n" if separator else b""
         end = there.find(mark) if mark else None
@@ -214,7 +211,9 @@ class Delivery:
                 wrong = self._differing(here, there, end, end + len(mark))
             else:
                 wrong = self._changed(arrived) if self._plan.files else []
-            yield from unproven(self._plan.sent(), arrived.manifest.lines(), wrong)
+            lost = list(unproven(self._plan.sent(), arrived.manifest.lines(), wrong))
+            self._refuse_cut(lost, here, arrived)
+            return lost
         finally:
             arrived.close()
 
@@ -238,6 +237,17 @@ class Delivery:
                 wrong.add(name)
         return [path_of(name) for name in sorted(wrong)]
 
+    def _refuse_cut(self, lost: list[bytes], here: Spool, arrived: Listing) -> None:
+        """Raise TransferError if the last ones of all are lost, of which the source could read every file."""
+        last: deque[bytes] = deque((key_of(line) for line in self._plan.sent()), maxlen=max(1, len(lost)))
+        if [path_of(name) for name in last] != lost or sum(1 for _line in here.lines()) < self._plan.files:
+            return
+        if not any(key_of(line) in last for line in arrived.manifest.lines()):
+            raise TransferError(
+                f"dest: {self._job.result.dest}: the archive was cut: the last {len(lost)} entries did not arrive",
+                passing=True,
+            )
+
     def _unasked(self, arrived: Listing) -> Iterator[bytes]:
         return unasked((line for _work, line in self._plan.lines()), arrived.manifest.lines())
 
@@ -252,9 +262,9 @@ class Delivery:
 
     def _differing(self, here: Spool, there: Spool, end: int, start: int) -> list[bytes]:
         """Return the paths of the files whose checksums are not known to be the same."""
-        if agree(self._keys(), here.lines(), there.lines(start)):
+        if agree(map(key_of, self._files()), here.lines(), there.lines(start)):
             return []
-        source = sums(map(path_of, self._keys()), here.chunks())
+        source = sums((path_of(key_of(line)) for line in self._files()), here.chunks())
         listed = (path_of(key_of(line)) for line in listed_lines(there, end) if kind_of(line) is Kind.FILE)
         arrived = sums(listed, there.chunks(start))
         return list(missing_or_differing(source, by_key(arrived)))

@@ -22,6 +22,8 @@ from ._progress import Progress
 from ._spec import Request
 from ._spool import Spool
 
+_CUT = "tar: short read"
+"""What the tar of busybox says of an archive that was cut."""
 _CLEAN_SECONDS = 300.0
 _LATE_CLEAN_SECONDS = 30.0
 """The same where the time is up: nobody wants to wait then."""
@@ -129,7 +131,8 @@ class Ends:
     def failure(self, result: PipelineResult) -> TransferError:
         """Return the error for a pipeline that failed."""
         if self.has(0):
-            return TransferError(result.msg or f"'{result.failed_step}' failed", passing=result.passing)
+            text = result.msg or f"'{result.failed_step}' failed"
+            return TransferError(text, passing=result.passing or _CUT in text)
         contexts = [step.context for step in result.steps if step.name == result.failed_step]
         where = f" ({contexts[0]})" if contexts else ""
         limit = f"{self._request.timeout:g} seconds"

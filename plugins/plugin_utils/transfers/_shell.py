@@ -67,18 +67,18 @@ exec xargs -0 sha256sum
 """
 
 # In blocks of 64 KiB: what a pod prints costs by the write. busybox takes no list of names, so there it is several
-# archives, each without its end. That is 1024 bytes long.
+# archives. GNU tar goes on behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes.
 _PACK = r"""case "$(tar --version 2>&1)" in
   *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-  *)
-    {{ xargs -0 sh -c 'tar -c -f - --no-recursion "$@" | head -c -1024' tar; head -c 1024 /dev/zero; }} |
-      dd ibs=65536 obs=65536 2>/dev/null
-    ;;
+  *) {{ {several}; }} | dd ibs=65536 obs=65536 2>/dev/null ;;
 esac{compress}
 """
+_SEVERAL = "xargs -0 tar -c -f - --no-recursion"
+_AS_ONE = "xargs -0 sh -c 'tar -c -f - --no-recursion \"$@\" | head -c -1024' tar; head -c 1024 /dev/zero"
 
 _UNPACK = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
+case "$(tar --version 2>&1)" in *"GNU tar"*) o="$o -i" ;; esac
 {decompress}tar -x -p $o -f - --numeric-owner || exit
 """
 _COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
@@ -122,9 +122,13 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, sparse: bool, packer: str | None = None) -> str:
-    """Return the script that prints an archive of exactly the entries named on its input, below a directory."""
-    pack = _PACK.format(sparse="-S " if sparse else "", compress=_COMPRESS[packer])
+def pack_script(root: str, sparse: bool, packer: str | None = None, *, several: bool = False) -> str:
+    """Return the script that prints an archive of exactly the entries named on its input, below a directory.
+
+    It may be ``several``, one behind the other, for GNU tar.
+    """
+    parts = _SEVERAL if several else _AS_ONE
+    pack = _PACK.format(sparse="-S " if sparse else "", several=parts, compress=_COMPRESS[packer])
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + pack
 
 

@@ -32,6 +32,10 @@ class Spool:
         """Add to its end."""
         self.file.write(line)
 
+    def write_all(self, lines: Iterable[bytes]) -> None:
+        """Add lines to its end."""
+        self.file.writelines(lines)
+
     def lines(self, start: int = 0) -> Iterator[bytes]:
         """Return its lines, from an offset on. Several may read at the same time."""
         with self._reader() as reader:

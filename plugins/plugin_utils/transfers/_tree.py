@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 
 from . import _shell
-from ._delivery import Delivery, name_of
+from ._delivery import Delivery
 from ._ends import NAMES
 from ._errors import TransferError
 from ._job import Job
@@ -56,7 +56,7 @@ def _compare_sums(job: Job, wrong: Spool) -> None:
     names, one, other = Spool(), Spool(), Spool()
     try:
         for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()):
-            names.write(name_of(entry.path))
+            names.write(b"./%s\0" % entry.path)
         if not names.file.tell():
             return
         ends, ok = job.ends, _shell.SUMMED

@@ -160,7 +160,7 @@ def _changing(programs: Path, when: str, change: str) -> str:
         _program(programs / "tar", f'#!/bin/sh\nif {packs} && {once}; then\n{change}\nfi\nexec {tar} "$@"\n')
     else:
         os.mkfifo(programs / "packed")
-        told = f"{packs} && echo >{programs}/packed"
+        told = f"{packs} && mkdir {programs}/told 2>/dev/null && echo >{programs}/packed"
         _program(programs / "tar", f'#!/bin/sh\n{tar} "$@" || exit\n{told}\nexit 0\n')
         hashes = '[ "$4" ] && [ "$4" != /dev/null ]'
         wait = f"read -r _ <{programs}/packed\n{change}"
