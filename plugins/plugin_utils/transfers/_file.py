@@ -61,7 +61,7 @@ def _same(job: Job, wanted: Entry, found: Entry) -> bool:
 def _send(job: Job, wanted: Entry, owns: bool) -> None:
     """Send the file by what suits it."""
     result, request = job.result, job.request
-    done = copy_file(job, wanted) if is_one_place(job) else None
+    done = copy_file(job, wanted) if is_one_place(job) and request.rate_limit is None else None
     if done is None and wanted.size >= LARGE and (request.resume or request.streams > 1):
         done = send_large(job, wanted)
     if done is None:

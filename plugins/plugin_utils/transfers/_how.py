@@ -65,6 +65,8 @@ def _can_copy(job: Job, plan: Plan) -> bool:
     """Return whether all of the tree can be copied, as it is, by one program to where nothing is yet."""
     if not is_one_place(job) or COPIES not in job.dest.tools or job.dest.kind is not PathKind.ABSENT:
         return False
+    if job.request.rate_limit is not None:
+        return False
     # two ends that a workload's name stands for may be two pods
     if job.ends.dest.context.kind is ContextKind.KUBERNETES:
         return False
