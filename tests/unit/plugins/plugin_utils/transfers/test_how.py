@@ -1,0 +1,102 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How trees are sent: compressed or not, in one archive or several, or copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Launch
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _how
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
+
+
+class _With(LocalContext):
+    """This machine with its own programs first."""
+
+    def __init__(self, name: str, programs: Path) -> None:
+        super().__init__(name)
+        self._programs = programs
+
+    def launch(self, command: str) -> Launch:
+        launch = super().launch(command)
+        return Launch(argv=(b"env", f"PATH={self._programs}".encode(), *launch.argv))
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    """A tree of somewhat more than is worth compressing."""
+    root = tmp_path / "src"
+    for number in range(6):
+        (root / f"d{number % 3}").mkdir(parents=True, exist_ok=True)
+        (root / f"d{number % 3}" / f"{number}").write_bytes(b"row %d\n" % number * 40_000)
+    (root / "link").symlink_to("d0")
+    return root
+
+
+def _without(folder: Path, *missing: str) -> Path:
+    """Return a folder with the programs of this machine but some."""
+    folder.mkdir()
+    for place in os.defpath.split(":"):
+        for program in Path(place).iterdir() if Path(place).is_dir() else ():
+            if program.name not in missing and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    return folder
+
+
+def _sent(src: Path, dest: Path, programs: Path | None = None, **more: Any) -> Result:
+    places = {"one": LocalContext("one"), "two": _With("two", programs) if programs else LocalContext("two")}
+    request = Request(Endpoint("one", f"{src}/"), Endpoint("two", str(dest)), **more)
+    return run_transfer(request, lambda end: places[end.context])
+
+
+def _same(one: Path, other: Path) -> bool:
+    def held(root: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    return held(one) == held(other) and (other / "link").readlink() == (one / "link").readlink()
+
+
+@pytest.mark.parametrize("streams", [1, 3, 32])
+@pytest.mark.parametrize("compress", ["zstd", "gzip", "none"])
+def test_a_tree_arrives_however_it_is_sent(src: Path, tmp_path: Path, compress: str, streams: int) -> None:
+    if compress != "none" and not shutil.which(compress):
+        pytest.skip(f"there is no {compress}")
+    result = _sent(src, tmp_path / "dest", compress=compress, streams=streams)
+    # not more archives than there are entries to send
+    assert (result.failure, result.compress or "none", result.streams) == (None, compress, min(streams, 7))
+    assert _same(src, tmp_path / "dest")
+    assert not _sent(src, tmp_path / "dest", compress=compress, streams=streams).changed
+
+
+def test_what_an_end_lacks_is_not_used_and_refused_if_it_was_asked_for(src: Path, tmp_path: Path) -> None:
+    programs = _without(tmp_path / "bin", "zstd")
+    assert _sent(src, tmp_path / "auto", programs).compress is None
+    assert _same(src, tmp_path / "auto")
+    refused = _sent(src, tmp_path / "asked", programs, compress="zstd")
+    assert refused.failure == "compress: context 'two' has no zstd, but gzip. Install it there, or set 'auto'."
+    assert not (tmp_path / "asked").exists()
+
+
+def test_over_a_long_way_there_are_several_archives_and_gzip_is_better_than_nothing(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_how, "_WORTH_A_LOOK", 0)
+    monkeypatch.setattr(_how, "_is_far", lambda _job: True)
+    result = _sent(src, tmp_path / "far", _without(tmp_path / "bin", "zstd"))
+    assert (result.failure, result.compress, result.streams) == (None, "gzip", 4)
+    assert _same(src, tmp_path / "far")
+
+
+def test_a_little_is_not_compressed(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a").write_text("a")
+    assert _sent(tmp_path / "src", tmp_path / "dest").compress is None
