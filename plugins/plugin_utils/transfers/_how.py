@@ -17,8 +17,6 @@ from ._listing import PathKind
 from ._plan import Plan
 from ._shell import COPIES, PACKERS
 
-_WORTH = 1 << 20
-"""Bytes from which on it is worth to compress."""
 _WORTH_A_LOOK = 8 << 20
 """Bytes from which on it is worth to find out how far away an end is."""
 _FAR_SECONDS = 0.08
@@ -51,14 +49,12 @@ def choose(job: Job, plan: Plan) -> How:
         )
     if _can_copy(job, plan):
         return How(copies=True)
-    near = is_one_place(job) or plan.size < _WORTH
-    far = not near and plan.size >= _WORTH_A_LOOK and _is_far(job)
+    far = not is_one_place(job) and plan.size >= _WORTH_A_LOOK and _is_far(job)
     shards = min(streams if streams > 1 else _FAR_SHARDS if far else 1, max(1, plan.files + plan.links))
     if asked != "auto":
         return How(asked if asked in PACKERS else None, shards)
-    # gzip is slower than most networks
-    pays = [packer for packer in both if packer == "zstd" or far]
-    return How(pays[0] if pays and not near else None, shards)
+    # near by, compressing takes about as long as sending does, and nobody could tell how far an archive is
+    return How(both[0] if both and far else None, shards)
 
 
 def _can_copy(job: Job, plan: Plan) -> bool:

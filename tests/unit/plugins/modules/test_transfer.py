@@ -50,5 +50,5 @@ def test_the_examples_are_understood(example: dict[str, Any]) -> None:
 
 
 def test_what_is_returned_is_documented() -> None:
-    result = Result("id", "a", "b", failure="x", warnings=("y",)).as_task_result(diff=True)
+    result = Result("id", "a", "b", failure="x", checksum="z", warnings=("y",)).as_task_result(diff=True)
     assert result.keys() - {"changed", "failed", "msg", "diff", "warnings"} == set(RETURN)

@@ -77,10 +77,8 @@ def test_a_tree_arrives_however_it_is_sent(src: Path, tmp_path: Path, compress: 
     assert not _sent(src, tmp_path / "dest", compress=compress, streams=streams).changed
 
 
-def test_what_an_end_lacks_is_not_used_and_refused_if_it_was_asked_for(src: Path, tmp_path: Path) -> None:
+def test_what_an_end_lacks_is_refused_if_it_was_asked_for(src: Path, tmp_path: Path) -> None:
     programs = _without(tmp_path / "bin", "zstd")
-    assert _sent(src, tmp_path / "auto", programs).compress is None
-    assert _same(src, tmp_path / "auto")
     refused = _sent(src, tmp_path / "asked", programs, compress="zstd")
     assert refused.failure == "compress: context 'two' has no zstd, but gzip. Install it there, or set 'auto'."
     assert not (tmp_path / "asked").exists()
@@ -96,7 +94,6 @@ def test_over_a_long_way_there_are_several_archives_and_gzip_is_better_than_noth
     assert _same(src, tmp_path / "far")
 
 
-def test_a_little_is_not_compressed(tmp_path: Path) -> None:
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "a").write_text("a")
-    assert _sent(tmp_path / "src", tmp_path / "dest").compress is None
+def test_near_by_nothing_is_compressed_unless_asked_for(src: Path, tmp_path: Path) -> None:
+    result = _sent(src, tmp_path / "dest")
+    assert (result.failure, result.compress, result.streams) == (None, None, 1)
