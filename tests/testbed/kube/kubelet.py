@@ -14,6 +14,7 @@ import contextlib
 import copy
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -89,7 +90,8 @@ class Kubelet:
         except Exception as exc:  # whatever it is, the pod's status is where its user will look
             if not isinstance(exc, BackendError):
                 _LOG.exception("starting pod %s", pod["metadata"]["name"])
-            self._write_status(pod, _not_started(pod, str(exc)))
+            message = str(exc)
+            self._write_status(pod, lambda now_there: _not_started(now_there, message))
         else:
             self._report(pod)
 
@@ -110,14 +112,15 @@ class Kubelet:
             state = self._backend.state(pod["metadata"]["uid"])
         except KeyError:
             return
-        self._write_status(pod, _status(pod, state))
+        self._write_status(pod, lambda now_there: _status(now_there, state))
 
-    def _write_status(self, pod: Obj, status: Obj) -> None:
+    def _write_status(self, pod: Obj, status: Callable[[Obj], Obj]) -> None:
+        """Write the status that a pod has; it is made from what is there now, of which others may write a part."""
         metadata = pod["metadata"]
 
         def change(obj: Obj) -> None:
             if obj["metadata"]["uid"] == metadata["uid"]:
-                obj["status"] = _keep_times(obj.get("status", {}), status)
+                obj["status"] = _keep_times(obj.get("status", {}), status(obj))
 
         with contextlib.suppress(ApiError):  # it has just been removed
             self._objects.change(self._pods, metadata["namespace"], metadata["name"], change, "status")
