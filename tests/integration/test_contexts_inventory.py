@@ -212,6 +212,7 @@ def test_every_playbook_fails_on_an_unmatched_context(inventory: Inventories) ->
         "restore": {"destination": "wbe"},
         "run": {"context": "wbe"},
         "contexts": {"context": "wbe"},
+        "transfer": {"src": "wbe:/x", "dest": {"context": "here", "path": "/y"}},
         "check_contexts": {"needed_contexts": ["here", "wbe"]},
     }
     assert sorted(wrong) == ours()
