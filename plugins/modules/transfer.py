@@ -255,7 +255,7 @@ excluded:
   description: How many entries of the source were left alone because of a pattern, without what is below them.
   returned: always, once the arguments were understood
   type: int
-skipped:
+special:
   description: The devices, sockets and named pipes of the source, at most 1000.
   returned: always, once the arguments were understood
   type: list

@@ -76,7 +76,7 @@ class Result:
     deleted: int = 0
     unchanged: int = 0
     excluded: int = 0
-    skipped: tuple[str, ...] = ()
+    special: tuple[str, ...] = ()
     """Special files, at most so many."""
     unstable: tuple[str, ...] = ()
     """What changed in the source while it was read, and was left as it was at the destination."""
@@ -99,7 +99,7 @@ class Result:
         result: dict[str, Any] = {name: getattr(self, name) for name in names}
         result |= {name: getattr(self, name) for name in ("attributes", "deleted", "unchanged", "excluded")}
         result |= {"resumed": self.resumed, "streams": self.streams, "compress": self.compress or "none"}
-        result |= {"skipped": list(self.skipped), "unstable": list(self.unstable)}
+        result |= {"special": list(self.special), "unstable": list(self.unstable)}
         result |= {"retries": self.retries, "steps": [asdict(step) for step in self.steps]}
         if self.checksum is not None:
             result["checksum"] = self.checksum

@@ -82,7 +82,7 @@ def _report(job: Job, plan: Plan) -> None:
     result.bytes = plan.size - result.resumed
     result.attributes, result.deleted, result.unchanged = plan.changed_attributes, plan.deleted, plan.unchanged
     result.excluded = job.src.excluded
-    result.skipped = tuple(_shown(path) for path in plan.special)
+    result.special = tuple(_shown(path) for path in plan.special)
     if job.request.diff:
         lines = [line.decode(errors="replace") for line in itertools.islice(plan.shown.lines(), _SHOWN_LINES + 1)]
         more = [f"and more than {_SHOWN_LINES} lines\n"] if len(lines) > _SHOWN_LINES else []

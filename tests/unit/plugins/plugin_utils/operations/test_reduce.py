@@ -37,7 +37,7 @@ def test_of_a_transfer_all_numbers_and_its_ends_are_kept_and_no_names_of_files()
     documented = set(safe_load(transfer_module.RETURN))
     assert {*_reduce._TRANSFER} - {"streams", "resumed"} <= documented
     kept = {"operation_id", *_reduce._TRANSFER, *_reduce._RESULT, *_reduce._LISTS}
-    assert documented - kept == {"skipped", "unstable"}
+    assert documented - kept == {"special", "unstable"}
     pipeline_kept = operation_of(ran(task_result=backup(files=3, src="x")), Scrubber())["result"]
     assert not {"files", "src"} & pipeline_kept.keys()
 
