@@ -40,10 +40,15 @@ def test_extents_are_written_and_printed_whatever_the_input_is(tmp_path: Path, k
             done = subprocess.run(words, stdin=stream, capture_output=True, check=True)
     else:
         ours, theirs = socket.socketpair()
-        writer = threading.Thread(target=lambda: (ours.sendall(data), ours.close()))
+
+        def write() -> None:
+            with ours:
+                ours.sendall(data)
+
+        writer = threading.Thread(target=write)
         writer.start()
         with theirs:
-            done = subprocess.run(words, stdin=theirs, capture_output=True, check=True)
+            done = subprocess.run(words, stdin=theirs.fileno(), capture_output=True, check=True)
         writer.join()
     assert (done.stdout, done.stderr) == (data, b"")
     held = file.read_bytes()
