@@ -73,7 +73,7 @@ class Request:
 
     @property
     def whole(self) -> bool:
-        """Whether the suites run unfiltered, so that their coverage means something."""
+        """Whether the suites run unfiltered."""
         return not self.paths and not self.pytest_arguments and self.tier is Tier.ALL
 
     @property
