@@ -43,6 +43,7 @@ def let_go(made: Inventory) -> None:
 def seen(run: PlaybookRun) -> dict[str, Any]:
     """Return what the kernel shows of a play, without what is meant to differ from play to play."""
     process = Path(f"/proc/{run.pid}")
+    status = (process / "status").read_text().splitlines()
     words = (process / "environ").read_bytes().rstrip(b"\0").split(b"\0")
     variables = dict(word.split(b"=", 1) for word in words)
     own = {PLAY_VARIABLE.encode(), b"TESTBED_RESULTS", b"_"}
@@ -53,7 +54,7 @@ def seen(run: PlaybookRun) -> dict[str, Any]:
         "folder": (process / "cwd").readlink(),
         "leads its session": os.getsid(run.pid) == run.pid,
         "input": (process / "fd" / "0").readlink(),
-        "signals": [line for line in (process / "status").read_text().splitlines() if line.startswith("Sig")],
+        "signals": [line for line in status if line.startswith(("SigBlk", "SigIgn", "SigCgt"))],
     }
 
 

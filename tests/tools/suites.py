@@ -17,8 +17,14 @@ from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
 _BENCHMARKS = ("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress", "transfer")
-_SIDE_BY_SIDE = (Suite.UNIT, Suite.INTEGRATION)
-"""Suites whose tests may run two at a time: most of the time each waits for a process that it started."""
+_SIDE_BY_SIDE = {
+    Suite.UNIT: ("3", "worksteal"),
+    Suite.TESTBED: ("2", "worksteal"),
+    Suite.INTEGRATION: ("2", "worksteal"),
+    # the cells of one file share their sites, and run side by side there already
+    Suite.FAULTS: ("2", "loadfile"),
+}
+"""How many tests of a suite run at a time, on two cores, and how they are shared out: many wait for a process."""
 _RANDOM_CUTS = 1000
 
 
@@ -104,7 +110,8 @@ def counted(path: Path) -> str:
 
 
 def _pytest_options(workshop: Workshop, suite: Suite, leg: Leg) -> list[str]:
-    options = ["-n", "2"] if suite in _SIDE_BY_SIDE and not workshop.request.paths else []
+    number, shared_out = _SIDE_BY_SIDE[suite]
+    options = [] if workshop.request.paths else ["-n", number, "--dist", shared_out]
     options += ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
     options += ["--tier", tier_for(workshop.request, suite, leg), "-ra", "--durations=5"]
     return [*options, *workshop.request.pytest_arguments]
