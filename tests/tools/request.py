@@ -48,7 +48,7 @@ class Suite(Enum):
 
 
 FOLDERS = {
-    Suite.UNIT: ("tests/unit", "tests/tools_tests"),
+    Suite.UNIT: ("tests/tools_tests", "tests/unit"),  # the few long ones first
     Suite.TESTBED: ("tests/testbed_tests",),
     Suite.INTEGRATION: ("tests/integration",),
     Suite.FAULTS: ("tests/faults",),
