@@ -51,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "embedded: needs an ssh client, nothing else of the machine")
     config.addinivalue_line("markers", "node: needs root and the Debian packages of the node tier")
+    config.addinivalue_line("markers", "long: runs before the others, so that nobody waits for it at the end")
 
 
 def tier_of(item: pytest.Item) -> Tier:
@@ -85,6 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(chosen) != len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     skipped = config.stash.setdefault(_SKIPPED, {})
     for tier in Tier:
         reason = missing(tier)
