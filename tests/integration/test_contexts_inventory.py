@@ -174,7 +174,9 @@ def test_the_documented_files_work(inventory: Inventories) -> None:
 def ends(inventory: Inventory, *runs: tuple[str, dict[str, Any], tuple[str, ...]]) -> list[PlaybookResult]:
     """Run playbooks of ours side by side; none of them may end green, nor with a traceback."""
     started = [
-        inventory.play_async(PLAYBOOKS / f"{name}.yml", *arguments, env=LAX, extra_vars={**ASKED, **variables})
+        inventory.play_async(
+            PLAYBOOKS / f"{name}.yml", *arguments, env=LAX, extra_vars={**ASKED, **variables}, forked=True
+        )
         for name, variables, arguments in runs
     ]
     results = [run.wait() for run in started]

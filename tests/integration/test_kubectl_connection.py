@@ -76,6 +76,7 @@ TOLERANT = {"ignore_errors": True, "ignore_unreachable": True}
 
 
 @pytest.mark.embedded
+@pytest.mark.long
 def test_ordinary_modules_work_in_a_pod(pod: Pods, inventory: Inventories, tmp_path: Path) -> None:
     web = pod("web")
     folder = folder_in(web, "files")

@@ -65,6 +65,7 @@ def tour(names: list[str]) -> list[str]:
     return walk
 
 
+@pytest.mark.long
 def test_a_tree_comes_out_identical_over_every_pair_of_contexts(everywhere: Reach) -> None:
     source = everywhere.folder / "tour-00"
     for number, tree in enumerate(generated(6)):

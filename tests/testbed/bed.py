@@ -24,6 +24,7 @@ from testbed.ssh.keys import KeyPair, make_key
 from testbed.ssh.relay import Relay
 from testbed.ssh.sshd import Sshd, SshdOptions, current_user
 from testbed.tier import Tier
+from testbed.warm import WarmAnsible
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
@@ -40,11 +41,15 @@ class Bed:
 
     :param tier: which servers and backends are used where a call does not say.
     :param kubes: Kubernetes APIs that are shared with other beds; without it the bed has its own.
+    :param warm: forks the runs of ansible-playbook; without it the command itself is started each time.
     """
 
-    def __init__(self, run: Run, tier: Tier = Tier.EMBEDDED, kubes: Kubes | None = None) -> None:
+    def __init__(
+        self, run: Run, tier: Tier = Tier.EMBEDDED, kubes: Kubes | None = None, warm: WarmAnsible | None = None
+    ) -> None:
         self.run = run
         self.tier = tier
+        self._warm = warm
         self._stack = contextlib.ExitStack()
         if kubes is None:
             kubes = self._close_later(Kubes(run))
@@ -143,7 +148,15 @@ class Bed:
     ) -> Inventory:
         """Write an inventory of the hosts; see :class:`testbed.inventory.Inventory`."""
         return self._close_later(
-            Inventory(self.run, hosts, variables=variables, groups=groups, text=text, filename=filename)
+            Inventory(
+                self.run,
+                hosts,
+                variables=variables,
+                groups=groups,
+                text=text,
+                filename=filename,
+                warm=self._warm,
+            )
         )
 
     def _host(

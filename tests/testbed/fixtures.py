@@ -23,6 +23,7 @@ from testbed.pods import Kubes, PodHost
 from testbed.run import Run
 from testbed.ssh.host import SshHost
 from testbed.tier import Tier, missing
+from testbed.warm import WarmAnsible
 
 _RUN = pytest.StashKey[Run]()
 _SKIPPED = pytest.StashKey[dict[Tier, tuple[int, str]]]()
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "embedded: needs an ssh client, nothing else of the machine")
     config.addinivalue_line("markers", "node: needs root and the Debian packages of the node tier")
+    config.addinivalue_line("markers", "long: runs before the others, so that nobody waits for it at the end")
 
 
 def tier_of(item: pytest.Item) -> Tier:
@@ -84,6 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(chosen) != len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     skipped = config.stash.setdefault(_SKIPPED, {})
     for tier in Tier:
         reason = missing(tier)
@@ -139,11 +142,20 @@ def kubes(testbed_run: Run) -> Iterator[Kubes]:
     shared.close()
 
 
+@pytest.fixture(scope="session")
+def warm(testbed_run: Run) -> Iterator[WarmAnsible]:
+    """What forks the runs of ansible-playbook whose end a test awaits at once."""
+    del testbed_run  # whose mark it carries
+    server = WarmAnsible()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def bed(testbed_run: Run, kubes: Kubes, request: pytest.FixtureRequest) -> Iterator[Bed]:
+def bed(testbed_run: Run, kubes: Kubes, warm: WarmAnsible, request: pytest.FixtureRequest) -> Iterator[Bed]:
     """What makes the test's hosts; everything it made is taken down with the test."""
     tier = tier_of(request.node)
-    with Bed(testbed_run, Tier.EMBEDDED if tier is Tier.UNIT else tier, kubes) as made:
+    with Bed(testbed_run, Tier.EMBEDDED if tier is Tier.UNIT else tier, kubes, warm) as made:
         yield made
 
 

@@ -19,6 +19,7 @@ import yaml
 from testbed.playbook import CALLBACKS, PlaybookResult, PlaybookRun
 from testbed.run import Run
 from testbed.ssh.masters import close_masters
+from testbed.warm import WarmAnsible
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COLLECTIONS_VARIABLE = "MANIFOLD_COLLECTIONS_PATH"
@@ -49,6 +50,7 @@ class Inventory:
     :param variables: more host variables by host name; they win over the host's own.
     :param groups: host names by group name.
     :param text: the whole file instead, for an inventory plugin; ``filename`` then matters to the plugin.
+    :param warm: forks the runs whose end is awaited at once; what is watched or signalled is the command itself.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Inventory:
         groups: Mapping[str, Iterable[str]] | None = None,
         text: str | None = None,
         filename: str = "hosts.yml",
+        warm: WarmAnsible | None = None,
     ) -> None:
         self._run = run
+        self._warm = warm
         self._plays: list[PlaybookRun] = []
         self.directory = run.new_directory("inv")
         self.home = self.directory / "home"
@@ -81,7 +85,7 @@ class Inventory:
         timeout: float = 300,
     ) -> PlaybookResult:
         """Run a playbook to its end; ``args`` are further arguments of ansible-playbook."""
-        return self.play_async(playbook, *args, env=env, extra_vars=extra_vars).wait(timeout)
+        return self.play_async(playbook, *args, env=env, extra_vars=extra_vars, forked=True).wait(timeout)
 
     def play_async(
         self,
@@ -89,8 +93,9 @@ class Inventory:
         *args: str,
         env: Mapping[str, str] | None = None,
         extra_vars: Mapping[str, Any] | None = None,
+        forked: bool = False,
     ) -> PlaybookRun:
-        """Start a playbook and return the running process."""
+        """Start a playbook and return the running process; ``forked`` allows that of :mod:`testbed.warm`."""
         number = self._run.number()
         argv = ["-i", str(self.path), *args]
         if extra_vars is not None:
@@ -103,6 +108,7 @@ class Inventory:
             environment=self.environment() | dict(env or {}),
             cwd=self.directory,
             results=self.directory / f"results-{number}.jsonl",
+            warm=self._warm if forked else None,
         )
         self._plays.append(play)
         return play

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from testbed.processes import await_exit, command_of, kill_marked, marked
+from testbed.warm import ForkedRun, WarmAnsible
 
 PLAY_VARIABLE = "MANIFOLD_TESTBED_PLAY"
 """Set to a play's own mark in ansible-playbook and in everything that it starts on this machine."""
@@ -109,24 +110,25 @@ class PlaybookRun:
     :param argv: arguments after the program's name.
     :param environment: the whole environment.
     :param results: where the results callback writes, see ``callback/testbed_results.py``.
+    :param warm: forks the run, if it can; without it the command itself is started.
     """
 
-    def __init__(self, argv: list[str], *, environment: Mapping[str, str], cwd: Path, results: Path) -> None:
+    def __init__(
+        self,
+        argv: list[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: Path,
+        results: Path,
+        warm: WarmAnsible | None = None,
+    ) -> None:
         self._mark = secrets.token_hex(8)
         self._results = results
         self._forgiven = False
         self._grown = threading.Condition()
-        program = Path(sys.executable).with_name("ansible-playbook")
-        self.process = subprocess.Popen(
-            [str(program), *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=dict(environment)
-            | {PLAY_VARIABLE: self._mark, "TESTBED_RESULTS": str(results), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), *argv]
+        marks = {PLAY_VARIABLE: self._mark, "TESTBED_RESULTS": str(results), "PYTHONUNBUFFERED": "1"}
+        self.process = _start(command, {**environment, **marks}, cwd, warm)
         assert self.process.stdout is not None and self.process.stderr is not None
         self._stdout = _Output(self.process.stdout, self._grown)
         self._stderr = _Output(self.process.stderr, self._grown)
@@ -209,6 +211,22 @@ class PlaybookRun:
 
     def _so_far(self) -> str:
         return f"--- stdout so far\n{self.stdout}\n--- stderr so far\n{self.stderr}"
+
+
+def _start(
+    command: list[str], environment: dict[str, str], cwd: Path, warm: WarmAnsible | None
+) -> subprocess.Popen[bytes] | ForkedRun:
+    if warm is not None and warm.serves(command, environment):
+        return warm.start(command, environment=environment, cwd=cwd)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+    )
 
 
 def read_results(path: Path) -> list[TaskResult]:

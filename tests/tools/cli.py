@@ -45,7 +45,7 @@ def _run(workshop: Workshop) -> None:
 def _suites_of(leg: Leg, request: Request) -> list[Suite]:
     """Return what runs on a leg: on the newest core the integration tests, or what was chosen for it alone."""
     if leg is Leg.DEFAULT:
-        return [suite for suite in request.suites if suite is not Suite.COVERAGE or request.whole]
+        return list(request.suites)
     if Leg.DEFAULT in request.legs:
         return [suite for suite in request.suites if suite is Suite.INTEGRATION]
     return [suite for suite in request.suites if suite in FOLDERS]

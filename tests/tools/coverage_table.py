@@ -1,7 +1,11 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of each kind of context the tests reach, workers of ansible-playbook included."""
+"""How much of each kind of context its unit tests reach.
+
+The unit tests of the contexts run once more for it, alone and in one process: to measure the whole unit and
+integration suites would make every process of theirs half as slow again, and the thresholds are held without them.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools import places
+from tools.request import Leg
 
 if TYPE_CHECKING:
     from tools.workshop import Workshop
 
 _CONTEXTS = "plugins/plugin_utils/contexts"
+_TESTS = "tests/unit/plugins/plugin_utils/contexts"
 
 
 @dataclass(frozen=True)
@@ -36,20 +42,14 @@ THRESHOLDS = (
 
 
 def settings(folder: Path) -> Path:
-    """Write coverage's settings for a run and return their path.
-
-    Ansible's workers are forked, and end in ``os._exit``: without the patches they would count for nothing.
-    """
+    """Write coverage's settings for a run and return their path."""
     data = folder / "coverage"
     data.mkdir(exist_ok=True)
     path = data / "settings.ini"
     lines = [
         "[run]",
-        f"source = {places.CHECKOUT / 'plugins'}",
+        f"source = {places.CHECKOUT / _CONTEXTS}",
         f"data_file = {data / 'data'}",
-        "parallel = true",
-        "patch = subprocess, _exit",
-        "disable_warnings = no-data-collected, module-not-measured",
         "[report]",
         "exclude_also =",
         "    if TYPE_CHECKING:",
@@ -75,18 +75,18 @@ def run(workshop: Workshop) -> bool:
 
 
 def measured(workshop: Workshop) -> dict[str, tuple[int, int]]:
-    """Return statements reached and statements there are, by path from the root of the collection."""
+    """Run the unit tests of the contexts; return statements reached and there, by path from the collection's root."""
     python = workshop.environment("default")
-    data = workshop.folder / "coverage"
-    if not any(data.glob("data.*")):
-        return {}
-    base = [python.tool("python"), "-m", "coverage"]
-    rc = f"--rcfile={data / 'settings.ini'}"
-    env = python.variables()
-    workshop.check("coverage combine", [*base, "combine", "--quiet", rc], cwd=places.CHECKOUT, env=env)
-    table = data / "table.json"
-    workshop.check("coverage json", [*base, "json", "--quiet", rc, "-o", str(table)], cwd=places.CHECKOUT, env=env)
-    files = json.loads(table.read_text())["files"] if table.exists() else {}
+    rc = f"--rcfile={settings(workshop.folder)}"
+    table = workshop.folder / "coverage" / "table.json"
+    env = workshop.variables(python, workshop.collections(Leg.DEFAULT))
+    coverage = [python.tool("python"), "-m", "coverage"]
+    options = ["-q", "--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / 'pytest-coverage'}"]
+    tests = [*coverage, "run", rc, "-m", "pytest", *options, _TESTS]
+    for name, argv in {"pytest": tests, "json": [*coverage, "json", "--quiet", rc, "-o", str(table)]}.items():
+        if workshop.check(f"coverage {name}", argv, cwd=places.CHECKOUT, env=env) != 0:
+            return {}
+    files = json.loads(table.read_text())["files"]
     return {_relative(name): _counts(entry["summary"]) for name, entry in files.items()}
 
 

@@ -48,7 +48,7 @@ class Suite(Enum):
 
 
 FOLDERS = {
-    Suite.UNIT: ("tests/unit", "tests/tools_tests"),
+    Suite.UNIT: ("tests/tools_tests", "tests/unit"),  # the few long ones first
     Suite.TESTBED: ("tests/testbed_tests",),
     Suite.INTEGRATION: ("tests/integration",),
     Suite.FAULTS: ("tests/faults",),
@@ -73,7 +73,7 @@ class Request:
 
     @property
     def whole(self) -> bool:
-        """Whether the suites run unfiltered, so that their coverage means something."""
+        """Whether the suites run unfiltered."""
         return not self.paths and not self.pytest_arguments and self.tier is Tier.ALL
 
     @property

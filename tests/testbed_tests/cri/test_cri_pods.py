@@ -84,11 +84,22 @@ def test_a_terminal_joins_the_outputs(backend: CriBackend, start_pod: StartPod) 
 
 
 def test_logs_hold_both_outputs_and_long_lines_in_one_piece(backend: CriBackend, start_pod: StartPod) -> None:
-    script = "echo first; echo second >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; printf unfinished"
+    # stderr first: the runtime reads the two apart, and may put what comes on one between the pieces of the other
+    wait = "while ! [ -e /tmp/go ]; do sleep 0.02; done"
+    script = f"echo first >&2; {wait}; echo second; head -c 40000 /dev/zero | tr '\\0' x; echo; printf unfinished"
     uid = start_pod({"restartPolicy": "Never"}, command=["sh", "-c", script])
+    await_log(backend, uid, b"first\n")
+    assert run(backend, uid, "touch", "/tmp/go")[0] == 0
     await_state(backend, uid, Phase.SUCCEEDED)
-    lines = backend.logs(uid, "main").split(b"\n")
-    assert sorted(lines) == sorted([b"first", b"second", b"x" * 40000, b"unfinished"])
+    await_log(backend, uid, b"\n".join([b"first", b"second", b"x" * 40000, b"unfinished"]))
+
+
+def await_log(backend: CriBackend, uid: str, expected: bytes) -> None:
+    """Poll a container's log until it is as expected: the runtime may write it a little later."""
+    deadline = time.monotonic() + 30
+    while (log := backend.logs(uid, "main")) != expected:
+        assert time.monotonic() < deadline, log
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(("code", "phase"), [(0, Phase.SUCCEEDED), (7, Phase.FAILED)])

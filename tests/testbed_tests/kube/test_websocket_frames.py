@@ -37,7 +37,8 @@ def masked(opcode: int, payload: bytes, key: bytes = b"\1\2\3\4", fin: bool = Tr
         head = bytes((first, 0x80 | 126)) + len(payload).to_bytes(2, "big")
     else:
         head = bytes((first, 0x80 | 127)) + len(payload).to_bytes(8, "big")
-    return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    mask = (key * (len(payload) // 4 + 1))[: len(payload)]
+    return head + key + (int.from_bytes(payload) ^ int.from_bytes(mask)).to_bytes(len(payload))
 
 
 def messages(parser: FrameParser, chunks: list[bytes]) -> list[bytes]:
