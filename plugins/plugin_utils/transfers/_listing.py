@@ -80,7 +80,7 @@ def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, since_1970
     """
     listing, printed = _begin(raw, end)
     if since_1970:
-        printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) for line in printed)
+        printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) if b" -" in line else line for line in printed)
     try:
         listing.manifest.write_all(_filtered(sorted_lines(printed), keep, listing))
     except BaseException:
