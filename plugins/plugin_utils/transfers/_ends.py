@@ -18,6 +18,7 @@ from ..streams._spec import Step, StepKind
 from . import _shell
 from ._endpoint import Endpoint
 from ._errors import TransferError
+from ._inline import inlined
 from ._progress import Progress
 from ._spec import Request
 from ._spool import Spool
@@ -96,6 +97,7 @@ class Ends:
     ) -> PipelineResult:
         """Run steps as above, and return what came of it."""
         request = self._request
+        steps = inlined(steps, self._is_list, self._takes_list)
         options = Options(
             timeout=request.timeout,
             started=self._started,
@@ -112,6 +114,14 @@ class Ends:
         self.warnings += result.warnings
         self._steps |= {(step.name, step.context): step for step in result.steps if step.context != NAMES}
         return result
+
+    @staticmethod
+    def _is_list(step: Step) -> bool:
+        return step.context == NAMES
+
+    def _takes_list(self, step: Step) -> bool:
+        """Return whether a step would need another connection if it read a list."""
+        return step.command is not None and self._contexts[step.context or NAMES].outlives_connection
 
     def errand(self, name: str, end: End, script: str, seconds: float) -> str:
         """Run a short script at an end and return what it printed; raise TransferError if it fails."""
