@@ -21,8 +21,10 @@ _BATCH = 64 * 1024
 """Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
 
 
-FEW = 128
+FEW = 32
 """So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own."""
+FEW_BEHIND_KUBECTL = 128
+"""The same where another exchange takes longer: that of some hundred commands."""
 
 
 class Batches:
@@ -68,11 +70,17 @@ def _parent(path: bytes) -> bytes:
 
 
 def write_commands(
-    plan: Plan, rules: Rules, staged: Sequence[str], failed: Iterable[bytes], write: Callable[[bytes], object]
+    plan: Plan,
+    rules: Rules,
+    staged: Sequence[str],
+    failed: Iterable[bytes],
+    write: Callable[[bytes], object],
+    few: int = FEW,
 ) -> None:
     """Write the lines that put the plan into effect; what ``failed`` is left as it was.
 
-    ``staged`` is the staging directory, and what others have left of theirs; they are removed.
+    ``staged`` is the staging directory, and what others have left of theirs; they are removed. Attributes of
+    directories are left out if there are more than a ``few``.
     """
     staging = staged[0]
     batches = Batches(write)
@@ -87,7 +95,7 @@ def write_commands(
     _remove(plan.removed, batches)
     if plan.stages:
         batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
-    if plan.attributed <= FEW:
+    if plan.attributed <= few:
         _set(plan.directories, rules, batches)
 
 

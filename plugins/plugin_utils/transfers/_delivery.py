@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from ..contexts._base import ContextKind
 from ..streams._marker import new_nonce
 from ..streams._spec import Step
 from . import _shell
-from ._apply import FEW, write_commands
+from ._apply import FEW, FEW_BEHIND_KUBECTL, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
@@ -47,6 +48,7 @@ class Delivery:
         self._rules = rules
         self._staging = staging_of(job)
         self._others = [name for name in left_by(job) if name != self._staging]
+        self._few = FEW_BEHIND_KUBECTL if job.ends.dest.context.kind is ContextKind.KUBERNETES else FEW
         self._sparse = job.src.tar == job.dest.tar == "gnu"
         self._fresh = job.dest.kind is PathKind.ABSENT
         """Whether the root is to be made."""
@@ -77,7 +79,7 @@ class Delivery:
             if not keeps(self._job, self._plan):
                 self._clean()
             raise
-        if self._plan.attributed > FEW:
+        if self._plan.attributed > self._few:
             self._set_directories()
         return lost
 
@@ -105,6 +107,7 @@ class Delivery:
             separator = f"manifold-{new_nonce()}" if hashes else None
             self._stream(how, names, files, here, there, separator)
             self._makes = ""
+            self._job.ends.dest.context.prepare(1)  # to put it in place
             return self._unproven(how, here, there, separator)
         finally:
             for spool in (names, files, here, there, self._kept):
@@ -277,7 +280,12 @@ class Delivery:
         commands = Spool()
         try:
             write_commands(
-                self._plan, self._rules, [self._staging, *self._others], [*lost, *self._came], commands.write
+                self._plan,
+                self._rules,
+                [self._staging, *self._others],
+                [*lost, *self._came],
+                commands.write,
+                self._few,
             )
             if not commands.file.tell() and not self._plan.stages:
                 return

@@ -154,9 +154,7 @@ _ODD_TEXTS = tuple(
 """One of them is in the text where there is such a part; the key of the root is one, too."""
 _WHOLE = re.compile(rb"(?m)^[^\0\n]*\0[fdls] [0-7]+ [0-9]+ -?[0-9]+\0[^\0\n]*\0[0-9]+ [0-9]+ [0-9]+ [0-9]+:[0-9]+$")
 _STAT = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/")
-_PLAIN = re.compile(
-    rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/\./([^\\\n\x01]+?)//\n"
-)
+_PLAIN = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/\./([^\\\n\x01]+?)//\n")
 """An entry whose name needs no escapes; what is no link ends like this."""
 _KIND_OF_MODE = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
 
@@ -223,9 +221,7 @@ def parse_stat(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield to_line(entry)
 
 
-def _plain_stats(
-    buffer: bytes, start: int, modes: dict[bytes, tuple[bytes, bool] | None]
-) -> tuple[list[bytes], int]:
+def _plain_stats(buffer: bytes, start: int, modes: dict[bytes, tuple[bytes, bool] | None]) -> tuple[list[bytes], int]:
     """Return the lines of the entries from ``start`` on that are nothing special, and where they end.
 
     Most are like that, and this takes a fifth of the time. ``modes`` is what is known of modes: how a line tells kind
