@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ..contexts._base import ContextKind
 from ..streams._marker import new_nonce
 from ..streams._spec import Step
 from . import _shell
-from ._apply import FEW, FEW_BEHIND_KUBECTL, write_commands
+from ._apply import FEW, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
@@ -48,7 +47,6 @@ class Delivery:
         self._rules = rules
         self._staging = staging_of(job)
         self._others = [name for name in left_by(job) if name != self._staging]
-        self._few = FEW_BEHIND_KUBECTL if job.ends.dest.context.kind is ContextKind.KUBERNETES else FEW
         self._sparse = job.src.tar == job.dest.tar == "gnu"
         self._fresh = job.dest.kind is PathKind.ABSENT
         """Whether the root is to be made."""
@@ -79,7 +77,7 @@ class Delivery:
             if not keeps(self._job, self._plan):
                 self._clean()
             raise
-        if self._plan.attributed > self._few:
+        if self._plan.attributed > FEW:
             self._set_directories()
         return lost
 
@@ -285,7 +283,7 @@ class Delivery:
                 [self._staging, *self._others],
                 [*lost, *self._came],
                 commands.write,
-                self._few,
+                perl=_shell.PERL in job.dest.tools,
             )
             if not commands.file.tell() and not self._plan.stages:
                 return

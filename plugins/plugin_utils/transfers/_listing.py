@@ -51,7 +51,7 @@ class Listing:
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
     tools: frozenset[str] = frozenset()
-    """What there is of what is not needed: ``zstd``, ``gzip``, ``cp``."""
+    """What there is of what is not needed: ``zstd``, ``gzip``, ``perl``, ``cp``."""
     free: int | None = None
     """Free bytes of its file system, None if that is not known."""
     matched: bool = False
