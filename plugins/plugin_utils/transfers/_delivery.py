@@ -29,6 +29,8 @@ from ._sums import agree, by_key, missing_or_differing, sums, unasked, unproven
 
 _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
+_FEW_SUMS = 50_000
+"""So many checksums, of about 100 bytes each, are held by a shell at the destination at most."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
 
@@ -152,7 +154,8 @@ class Delivery:
             ends.run([*steps, source, ends.command("copy", ends.dest, copy, source.name, there)])
             return
         if how.shards == 1:
-            stage = _shell.stage_script(make, separator, how.packer)
+            few = self._plan.files <= _FEW_SUMS
+            stage = _shell.stage_script(make, separator, how.packer, few=few)
             ends.run([*steps, *self._chain(names, pack, stage, there)], metered=True)
             return
         ends.report(ends.command("make staging directory", ends.dest, make, NAMES))

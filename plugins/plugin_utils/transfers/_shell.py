@@ -102,6 +102,15 @@ find . -type f -print0 | ( {sums} )
 :
 """
 
+# The same side by side. The shell holds the checksums till the list is out; it would take line breaks from their end.
+_REPORT_BESIDE = """( {list}) &
+m=$(find . -type f -print0 | ( {sums} )
+echo .)
+wait
+echo {separator}
+printf %s "${{m%.}}"
+"""
+
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
 _STAGING = "umask 077\n{make}cd {staging} || exit {failed}\n"
 _MAKE_STAGING = "mkdir {staging} || exit {failed}\n"
@@ -145,9 +154,9 @@ def make_script(root: str, staging: str, make: str, parents: bool) -> str:
     return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
 
 
-def stage_script(make: str, separator: str | None, packer: str | None = None) -> str:
+def stage_script(make: str, separator: str | None, packer: str | None = None, *, few: bool = False) -> str:
     """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
-    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator)
+    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator, few=few)
 
 
 def copy_script(src: str, make: str, batch: int, separator: str | None) -> str:
@@ -158,9 +167,15 @@ def copy_script(src: str, make: str, batch: int, separator: str | None) -> str:
     return _HEAD + _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED) + report_script(separator)
 
 
-def report_script(separator: str | None) -> str:
-    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow."""
-    return list_script(".") + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+def report_script(separator: str | None, *, few: bool = False) -> str:
+    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow.
+
+    The checksums of a ``few`` files, which a shell can hold, are made while it lists.
+    """
+    listing = list_script(".")
+    if separator and few:
+        return _REPORT_BESIDE.format(list=listing, separator=separator, sums=_SUMS)
+    return listing + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
 
 
 def unpack_script(root: str, packer: str | None = None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,20 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
         assert one.read_bytes() == other.read_bytes()
         assert (one.stat().st_mode, one.stat().st_mtime) == (other.stat().st_mode, other.stat().st_mtime)
     assert (staging / "link").readlink() == Path("to' -> 'new\n//line")
+
+
+def test_a_report_is_the_same_when_its_halves_are_made_side_by_side(shell: Shell, tree: Path) -> None:
+    (tree / "last one\n").write_text("x")
+    for number in range(1500):
+        (tree / f"{number:080}").write_text(str(number))
+    reports = []
+    for few in (False, True):
+        done = shell.run(f"cd {shlex.quote(str(tree))}\n" + _shell.report_script("--sums--", few=few))
+        assert done.returncode == 0, done.stderr
+        probe, listed = done.stdout.split(b"\n", 1)
+        reports.append((probe, listed.split(b"\n", 1)[1]))
+    assert reports[0] == reports[1]
+    assert reports[0][1].partition(b"--sums--\n")[2].count(b"./") == sum(path.is_file() for path in tree.rglob("*"))
 
 
 def test_attributes_of_directories_are_unpacked_over_those_that_are_there(
