@@ -117,7 +117,7 @@ class Ends:
 
     @staticmethod
     def _is_list(step: Step) -> bool:
-        return step.context == NAMES
+        return step.context == NAMES and step.argv is not None
 
     def _takes_list(self, step: Step) -> bool:
         """Return whether a step would need another connection if it read a list."""
