@@ -9,10 +9,6 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ._spare import Spare
 
 
 class ContextKind(Enum):
@@ -74,10 +70,6 @@ class Launch:
     """The whole environment; None for that of this process."""
     pass_fds: tuple[int, ...] = ()
     dialog: BecomeDialog | None = None
-    spare: Spare | None = None
-    """A process that runs already and takes what it shall do from its input; its descriptors go with it."""
-    first: bytes = b""
-    """What that one is given ahead of all input."""
     started: Callable[[], None] = field(default=lambda: None)
     """To be called once after the process was started: hands over a password and closes what was passed."""
 
@@ -125,9 +117,6 @@ class Context(abc.ABC):
         Raises as ``open`` does.
         """
         self.open(seconds)
-
-    def prepare(self, count: int) -> None:  # noqa: B027 -- most kinds open their connections quickly
-        """Begin to open connections for so many launches that are about to come."""
 
     @abc.abstractmethod
     def launch(self, command: str) -> Launch:

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ._base import Context, ContextError, ContextKind, Diagnosis, Launch
+from ._base import Context, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
 from ._kubectl import OUR_USER, Kubectl
 from ._pods import PodFinder
-from ._spare import WAITING, Spares
 
 _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -95,7 +93,6 @@ class KubernetesContext(Context):
         self._names_pod = names_pod
         self._shell = shell
         self._become = become
-        self._spares = Spares()
 
     @property
     def outlives_connection(self) -> bool:
@@ -111,16 +108,10 @@ class KubernetesContext(Context):
         self._pods.find(seconds)
 
     def launch(self, command: str) -> Launch:
-        if self._become is None:
-            return self._spares.used(self._exec(["sh", "-c", command]), command)
-        command, dialog = wrap(self._become, self._shell, command)
+        dialog = None
+        if self._become is not None:
+            command, dialog = wrap(self._become, self._shell, command)
         return replace(self._exec(["sh", "-c", command]), dialog=dialog)
-
-    def prepare(self, count: int) -> None:
-        """Start kubectl for so many launches; not as another user, who is not changed to before a command is known."""
-        if self._become is None:
-            with contextlib.suppress(ContextError):  # the launch itself will tell
-                self._spares.add(lambda: self._exec(["sh", "-c", WAITING]), count)
 
     def launch_argv(self, argv: Sequence[str]) -> Launch:
         return self._exec(argv)
@@ -143,7 +134,6 @@ class KubernetesContext(Context):
         return self._kubectl.launch(("exec", "-i", pod, *(("-c", container) if container else ()), "--", *argv))
 
     def suspect(self) -> None:
-        self._spares.end()
         self._pods.forget()
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
@@ -161,7 +151,6 @@ class KubernetesContext(Context):
         return _EXIT_REMARK.sub("", text)
 
     def close(self) -> None:
-        self._spares.end()
         self._kubectl.close()
 
 

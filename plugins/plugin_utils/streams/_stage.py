@@ -122,31 +122,22 @@ class Stage:
 
     def _run(self, launch: Callable[[], Launch]) -> None:
         self._started = time.monotonic()
-        self._launch = launch()
-        spare = self._launch.spare
-        if spare is not None:
-            self.stdin, self._stdout_fd, self._stderr_fd = spare.stdin, spare.stdout, spare.stderr
-            self._process = spare.process
-            self._outbox = self._launch.first
-        else:
-            self._process = self._begin(self._launch)
+        stdin, self.stdin = make_pipe()
+        self._stdout_fd, stdout = make_pipe()
+        self._stderr_fd, stderr = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._launch = launch()
+            self._process = self._spawn(self._launch, stdin, stdout, stderr)
+        finally:
+            for fd in (stdin, stdout, stderr):
+                os.close(fd)
+            if self._launch is not None:
+                self._launch.started()
         for fd in (self.stdin, self._stdout_fd, self._stderr_fd):
             os.set_blocking(fd, False)
         self._pid_fd = open_process(self._process.pid)
         self._loop.watch(self._stderr_fd, READ, self._on_stderr)
         self._loop.watch(self._pid_fd, READ, self._on_exit)
-
-    def _begin(self, launch: Launch) -> subprocess.Popen[bytes]:
-        """Start the process with pipes of its own."""
-        stdin, self.stdin = make_pipe()
-        self._stdout_fd, stdout = make_pipe()
-        self._stderr_fd, stderr = os.pipe2(os.O_CLOEXEC)
-        try:
-            return self._spawn(launch, stdin, stdout, stderr)
-        finally:
-            for fd in (stdin, stdout, stderr):
-                os.close(fd)
-            launch.started()
 
     def _spawn(self, launch: Launch, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         try:

@@ -107,7 +107,6 @@ class Delivery:
             separator = f"manifold-{new_nonce()}" if hashes else None
             self._stream(how, names, files, here, there, separator)
             self._makes = ""
-            self._job.ends.dest.context.prepare(1)  # to put it in place
             return self._unproven(how, here, there, separator)
         finally:
             for spool in (names, files, here, there, self._kept):

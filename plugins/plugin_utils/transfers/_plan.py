@@ -11,7 +11,7 @@ names in the source.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -185,12 +185,8 @@ def same_size(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[Entry
 class Planner:
     """Makes a plan from two manifests."""
 
-    def __init__(
-        self, rules: Rules, differing: Iterable[bytes] = (), sends: Callable[[], object] = lambda: None
-    ) -> None:
-        """``sends`` is called when the first entry is found that has to be sent."""
+    def __init__(self, rules: Rules, differing: Iterable[bytes] = ()) -> None:
         self.plan = Plan()
-        self._sends = sends
         self._rules = rules
         self._differing = iter(differing)
         self._next_differing = next(self._differing, None)
@@ -368,8 +364,6 @@ class Planner:
         self._touch()
 
     def _send(self, wanted: Entry) -> None:
-        if not (self.plan.files or self.plan.links):
-            self._sends()
         self.plan.work.write(Work.SEND.value + self._line)
         if wanted.kind is Kind.FILE:
             self.plan.files += 1

@@ -20,8 +20,6 @@ from ._sums import missing_or_differing, sums
 
 _SHOWN_LINES = 10_000
 _NAMED = 5
-_CONNECTIONS = 2
-"""What is sent is packed and hashed at the source; unpacked at the destination, where somebody looks after that."""
 
 
 def send_tree(job: Job) -> None:
@@ -31,7 +29,7 @@ def send_tree(job: Job) -> None:
     try:
         if rules.by_checksum:
             _compare_sums(job, wrong)
-        planner = Planner(rules, (line[:-1] for line in wrong.lines()), lambda: _prepare(job))
+        planner = Planner(rules, (line[:-1] for line in wrong.lines()))
         try:
             plan = planner.make(job.src.manifest.lines(), job.dest.manifest.lines(), job.dest.keys())
             _refuse(job, plan)
@@ -47,13 +45,6 @@ def send_tree(job: Job) -> None:
             planner.plan.close()
     finally:
         wrong.close()
-
-
-def _prepare(job: Job) -> None:
-    """Have connections opened for what sends the tree, while the rest of it is compared."""
-    if not job.request.check_mode:
-        job.ends.src.context.prepare(_CONNECTIONS)
-        job.ends.dest.context.prepare(_CONNECTIONS)
 
 
 def _shown(path: bytes) -> str:
