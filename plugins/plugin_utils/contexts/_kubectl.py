@@ -149,7 +149,11 @@ class Kubectl:
         """Return the process that runs a kubectl command line; raise ContextError if its kubeconfig is missing."""
         argv, env, fds = self.command()
         words = (*argv, *arguments)
-        return Launch(argv=tuple(word.encode(errors="surrogateescape") for word in words), env=env, pass_fds=tuple(fds))
+        # kubectl hands every piece of a stream from one goroutine to the next; between threads that costs a third more
+        single = {"GOMAXPROCS": "1", **(os.environ if env is None else env)}
+        return Launch(
+            argv=tuple(word.encode(errors="surrogateescape") for word in words), env=single, pass_fds=tuple(fds)
+        )
 
     def command(self) -> tuple[tuple[str, ...], Mapping[str, str] | None, Sequence[int]]:
         """Return program and global options, the environment (None: that of this process) and the descriptors."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from ._marker import EARLY, LOST
 
 # The number of splice(2) for the architecture that this perl was built for (Linux, syscall tables), if there is one.
-_SPLICE_NUMBER = (
+SPLICE_NUMBER = (
     "my %n = (x86_64 => 275, aarch64 => 76, riscv64 => 76, loongarch64 => 76, powerpc64le => 283, s390x => 306); "
     "print $n{$1} if $Config{ptrsize} == 8 && $Config{archname} =~ /^(\\w+?)-/"
 )
@@ -56,7 +56,7 @@ by_tee() {{
 }}
 count=by_tee
 case "$(LC_ALL=C dd if=/dev/null 2>&1)" in *" bytes"*) count=by_dd ;; esac
-splice=$(perl -MConfig -e '{_SPLICE_NUMBER}' 2>/dev/null)
+splice=$(perl -MConfig -e '{SPLICE_NUMBER}' 2>/dev/null)
 [ -z "$splice" ] || count=by_perl
 """
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ._counting import SPLICE_NUMBER
 from ._extents import UNIT, Extent, pieces, total, words
+from ._read_back import PROGRAM
 
 CHANGED = 94
 """Exit status of a source that is not what it was any more."""
@@ -38,37 +40,51 @@ _PRINT = r"""for e in {extents}; do
 done 8>&1
 """
 
-# Each piece is read back, from the page cache as a rule, and goes to disk while the next one is written. An interrupted
-# dd says so on stderr and by its status; a piece that is short because the input ended is found by its checksum. Then
-# the end of the input is waited for: it comes when the source is believed.
+# Each piece is read back, from the page cache as a rule. What replaces a file, or does not come from start to end, is
+# going to be flushed: that begins while more is written. An interrupted dd says so on stderr and by its status; a piece
+# that is short because the input ended is found by its checksum. Then the end of the input is waited for: it comes when
+# the source is believed.
 _WRITE = r"""umask 077
 export MANIFOLD_STAGE=$N MANIFOLD_PARTIAL={operation}
 for o in $G; do rm -f -- "$p/$b.$o.part"; done
-s=sha256sum c=notrunc i=0
+s=sha256sum c=notrunc splice= flush={flush}
 openssl dgst -sha256 -r </dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
-{sparse}exec 4>&1 5<&0
+[ ! -e "$d" ] || flush=1
+by_perl() {{
+  LC_ALL=C perl -e '{perl}' "$splice" "$t" {unit} "$flush" {extents} <&5 3>&- 4>&- 5<&- || echo failed >&3
+  echo >&4
+}}
+by_dd() {{
+  i=0
+  {{ for e in {extents}; do
+    m=$(dd of="$t" bs={unit} seek=${{e%:*}} count=${{e#*:}} iflag=fullblock conv=$c 2>&1 <&5) || {{
+      printf '%s\n' "$m" | grep -v ' records ' >&2
+      echo failed >&3
+      break
+    }}
+    echo "$e"
+    [ -n "$flush" ] || continue
+    sync -d "$t" >/dev/null 2>&1 3>&- 4>&- 5<&- & i=$((i + 1))
+    [ $((i % 8)) != 0 ] || wait
+  done
+  echo >&4
+  }} | {{ while read -r e; do
+    dd if="$t" bs={unit} skip=${{e%:*}} count=${{e#*:}} 2>/dev/null 3>&- || echo failed >&3
+  done }}
+}}
+{way}w=by_perl
+[ -n "$splice" ] || w=by_dd
+exec 4>&1 5<&0
 x=$(exec 3>&1
 : >>"$t" || echo failed
-{{ for e in {extents}; do
-  m=$(dd of="$t" bs={unit} seek=${{e%:*}} count=${{e#*:}} iflag=fullblock conv=$c 2>&1 <&5) || {{
-    printf '%s\n' "$m" | grep -v ' records ' >&2
-    echo failed >&3
-    break
-  }}
-  echo "$e"
-  sync -d "$t" >/dev/null 2>&1 3>&- 4>&- 5<&- & i=$((i + 1))
-  [ $((i % 8)) != 0 ] || wait
-done
-echo >&4
-}} | {{ while read -r e; do
-  dd if="$t" bs={unit} skip=${{e%:*}} count=${{e#*:}} 2>/dev/null 3>&- || echo failed >&3
-done }} | $s)
+$w | $s)
 r=0
 case "$x" in *failed*) r=1 ;; *) cat <&5 >/dev/null ;; esac
 printf '%s %s\n' {size} "${{x%% *}}"
 mark $r {uncounted}
 exit $r
 """
+_SPLICE = f"splice=$(perl -MConfig -e '{SPLICE_NUMBER}' 2>/dev/null)\n"
 _SPARSE = 'case "$(dd --version 2>&1)" in *coreutils*) c=notrunc,sparse ;; esac\n'
 
 # What other runs have left: whether nobody has written to it for some minutes, or for a week.
@@ -116,11 +132,14 @@ def writing(operation: str, extents: Sequence[Extent], sparse: bool, uncounted: 
 
     With ``sparse`` it makes holes of zeros, if dd can; only a file that holds nothing there yet may be written so.
     """
+    in_order = len(extents) == 1 and extents[0].start == 0 and not sparse
     return _WRITE.format(
         operation=operation,
         extents=words(pieces(extents)),
         unit=UNIT,
         size=total(extents),
-        sparse=_SPARSE if sparse else "",
+        way=_SPARSE if sparse else _SPLICE,
+        perl=PROGRAM,
+        flush="" if in_order else "1",
         uncounted=uncounted,
     )

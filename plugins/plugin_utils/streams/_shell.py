@@ -359,12 +359,12 @@ def file_script(
     checks += _NOTE_SIZE if extents is None else f"note size {total(extents)}\n"
     printing = _HASHED.format(src=word) if hashed else f"exec cat {word}"
     if extents is not None:
-        checks += ranges.room_note()
         printing = ranges.printing(word, extents)
     elif state is not None:
         printing = f"cat {word}\n"
     if state is not None:
         said = (f"the source {src} {ranges.CHANGED_BEFORE}", f"the source {src} {ranges.CHANGED_MEANWHILE}")
+        checks += ranges.room_note()
         before, after = ranges.state_checks(word, quote(state), [quote(text) for text in said])
         checks += before
         printing += after

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -20,24 +20,20 @@ from ._errors import TransferError
 from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
-from ._listing import Listing, PathKind, listed_lines, read_listing
-from ._manifest import Kind, from_line, key_of, kind_of, name_of, path_of
+from ._listing import Listing, PathKind, read_listing
+from ._manifest import from_line, key_of, name_of, path_of
 from ._plan import Plan, Rules, joined
 from ._progress import Member
+from ._proof import aged, arrived_alike, changed_at_source, compare_digests, differing, said_to_be_empty, sent_files
 from ._spool import Spool
-from ._sums import agree, by_key, missing_or_differing, sums, unasked, unproven
+from ._sums import unasked, unproven
 
 _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
-_FEW_SUMS = 50_000
-"""So many checksums, of about 100 bytes each, are held by a shell at the destination at most."""
+PACK, UNPACK = "pack", "unpack"
+"""The steps that make an archive and take it apart."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
-
-
-def _age(line: bytes) -> list[bytes]:
-    """Return size and time of change in the line of a file."""
-    return line.split(b"\0", 2)[1].split(b" ")[2:]
 
 
 class Delivery:
@@ -90,26 +86,23 @@ class Delivery:
     # -- sent ----------------------------------------------------------------------------------------------------
 
     def _send(self) -> list[bytes]:
-        """Send what is to be sent to the staging directory; return the paths of what is not proven to be right.
-
-        The source hashes its files beside the archive that it makes of them, the destination what it unpacked.
-        """
-        names, files, here, there = Spool(), Spool(), Spool(), Spool()
+        """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
+        names, there = Spool(), Spool()
         try:
             self._kept = self._take_over()
             how = choose(self._job, self._plan)
-            hashes = self._plan.files > 0 and (self._job.request.checksum or not how.copies)
-            if hashes:
-                files.write_all(map(name_of, self._files()))
             names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            separator = f"manifold-{new_nonce()}" if hashes else None
-            self._stream(how, names, files, here, there, separator)
+            proven = self._stream(how, names, there)
             self._makes = ""
-            return self._unproven(how, here, there, separator)
+            arrived = read_listing(there, Filter())
+            try:
+                return self._unproven(how, arrived, proven)
+            finally:
+                arrived.close()
         finally:
-            for spool in (names, files, here, there, self._kept):
+            for spool in (names, there, self._kept):
                 if spool is not None:
                     spool.close()
 
@@ -133,51 +126,72 @@ class Delivery:
             self._job.ends.clean(self._job.root, [self._staging], empty_root=False)
         return kept
 
-    def _stream(self, how: How, names: Spool, files: Spool, here: Spool, there: Spool, separator: str | None) -> None:
+    def _stream(self, how: How, names: Spool, there: Spool) -> bool:
+        """Send, and list what arrived; return whether all of it is proven to be what was read.
+
+        With ``cp`` it is not: then nobody has seen what was read.
+        """
         job, ends = self._job, self._job.ends
-        src, root = job.request.src.path, job.root
         job.result.streams, job.result.compress = how.shards, how.packer
         if how.packer is None and how.shards == 1:  # else nobody knows where in the tree a stream is
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
-        steps = []
-        if separator is not None:
-            listed = ends.names(files, "names of files")
-            script = _shell.sums_script(src)
-            steps = [listed, ends.command("checksums of source", ends.src, script, listed.name, here, _shell.SUMMED)]
-        pack = _shell.pack_script(src, self._sparse, how.packer, several=job.dest.tar == "gnu")
-        make = _shell.make_script(root, self._staging, self._makes, job.request.create_parents)
+        make = _shell.make_script(job.root, self._staging, self._makes, job.request.create_parents)
         if how.copies:
             source = ends.names(names)
             batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
-            copy = _shell.copy_script(src, make, batch, separator)
-            ends.run([*steps, source, ends.command("copy", ends.dest, copy, source.name, there)])
-            return
+            copy = _shell.copy_script(job.request.src.path, make, batch)
+            ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
+            return False
+        nonce = new_nonce()
         if how.shards == 1:
-            few = self._plan.files <= _FEW_SUMS
-            stage = _shell.stage_script(make, separator, how.packer, few=few)
-            ends.run([*steps, *self._chain(names, pack, stage, there)], metered=True)
-            return
+            return self._flow(
+                self._chain(names, how, _shell.stage_script(make, nonce, how.packer), nonce, there), nonce
+            )
         ends.report(ends.command("make staging directory", ends.dest, make, NAMES))
-        unpack = _shell.unpack_script(f"{root.rstrip('/')}/{self._staging}", how.packer)
+        unpack = _shell.shard_script(self._place, nonce, how.packer)
         shards = self._shards(how.shards)
         try:
-            for number, shard in enumerate(shards, start=1):
-                steps += self._chain(shard, pack, unpack, None, f" {number}")
-            ends.run(steps, metered=True)
+            chains = [
+                self._chain(shard, how, unpack, nonce, None, f" {at}") for at, shard in enumerate(shards, start=1)
+            ]
+            proven = self._flow(itertools.chain.from_iterable(chains), nonce)
         finally:
             for shard in shards:
                 shard.close()
-        make = _shell.make_script(root, self._staging, "", parents=False)
-        ends.report(ends.command("list what arrived", ends.dest, make + _shell.report_script(separator), NAMES, there))
+        ends.report(ends.command("list what arrived", ends.dest, _shell.list_script(self._place), NAMES, there))
+        return proven
 
-    def _chain(self, names: Spool, pack: str, unpack: str, output: Spool | None, suffix: str = "") -> list[Step]:
+    @property
+    def _place(self) -> str:
+        """The staging directory."""
+        return f"{self._job.root.rstrip('/')}/{self._staging}"
+
+    def _flow(self, steps: Iterable[Step], nonce: str) -> bool:
+        """Send archives; return whether all that arrived is known to be what was read."""
+        job, ends = self._job, self._job.ends
+        result = ends.attempt(tuple(steps), metered=True)
+        senders, receivers = (
+            [step for step in result.steps if step.context == end.context.name and step.name.startswith(name)]
+            for end, name in ((ends.src, PACK), (ends.dest, UNPACK))
+        )
+        hashed = compare_digests(job, senders, receivers, nonce)
+        if result.failed_step is not None:
+            raise ends.failure(result)
+        # GNU tar tells by its exit status that a file changed under its hands
+        return hashed and (job.src.tar != "gnu" or all(step.rc == 0 for step in senders))
+
+    def _chain(
+        self, names: Spool, how: How, unpack: str, nonce: str, output: Spool | None, suffix: str = ""
+    ) -> list[Step]:
         """Return the steps that send the named entries, without what is in them."""
-        ends = self._job.ends
+        job, ends = self._job, self._job.ends
+        several = job.dest.tar == "gnu"
+        pack = _shell.pack_script(job.request.src.path, nonce, self._sparse, how.packer, several=several)
         source = ends.names(names, f"{NAMES}{suffix}")
-        sender = ends.command(f"pack{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
-        receiver = ends.command(f"unpack{suffix}", ends.dest, unpack, sender.name, output)
-        # with busybox it costs much to count, and whether everything arrived is seen by what is there, too
-        return [source, sender, replace(receiver, counts=self._job.dest.tar != "busybox")]
+        sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
+        receiver = ends.command(f"{UNPACK}{suffix}", ends.dest, unpack, sender.name, output)
+        # its checksum says whether all of it has arrived
+        return [source, sender, replace(receiver, counts=False)]
 
     def _shards(self, count: int) -> list[Spool]:
         """Return the names of what is sent in so many lists, of about the same size together."""
@@ -189,67 +203,46 @@ class Delivery:
             weight += _HEAD + entry.size
         return shards
 
-    def _files(self) -> Iterator[bytes]:
-        """Return the lines of the files that are sent."""
-        return (line for line in self._plan.sent() if kind_of(line) is Kind.FILE)
-
     def _members(self) -> Iterator[Member]:
         for line in self._plan.sent():
-            entry = from_line(line)
-            yield Member(len(entry.path) + 2, entry.size, entry.kind is Kind.FILE)
+            name, common, _rest = line.split(b"\0", 2)
+            yield Member(len(name) + 2, int(common.split(b" ")[2]), common[:1] == b"f")
 
-    def _unproven(self, how: How, here: Spool, there: Spool, separator: str | None) -> list[bytes]:
+    def _unproven(self, how: How, arrived: Listing, proven: bool) -> list[bytes]:
         """Return the paths of what did not arrive as it is in the source now."""
-        mark = separator.encode() + b"\n" if separator else b""
-        end = there.find(mark) if mark else None
-        if end is not None and end < 0:
-            raise TransferError(f"dest: {self._job.result.dest}: the list of what arrived is not whole")
-        arrived = read_listing(there, Filter(), end)
-        try:
-            if how.copies:
-                self._came = list(self._unasked(arrived))
-            else:
-                self._refuse_unasked(arrived)
-            if end is not None:
-                wrong = self._differing(here, there, end, end + len(mark))
-            else:
-                wrong = self._changed(arrived) if self._plan.files else []
-            lost = list(unproven(self._plan.sent(), arrived.manifest.lines(), wrong))
-            self._refuse_cut(lost, here, arrived)
-            return lost
-        finally:
-            arrived.close()
+        job, plan = self._job, self._plan
+        alike = arrived_alike(plan, arrived)
+        if how.copies:
+            self._came = [] if alike else list(self._unasked(arrived))
+        elif not alike:
+            self._refuse_unasked(arrived)
+        if job.request.checksum or not (proven or how.copies) or self._kept is not None:
+            wrong = list(differing(job, self._place, lambda: sent_files(plan)))
+        elif how.copies:
+            wrong = self._changed(arrived) if plan.files else []
+        else:
+            wrong = self._looked_at(arrived, alike)
+        return list(unproven(plan.sent(), arrived.manifest.lines(), wrong)) if wrong or not alike else []
 
     def _changed(self, arrived: Listing) -> list[bytes]:
         """Return the paths of the files that are not as long and old as they were, here or there, in order."""
-        ends, raw = self._job.ends, Spool()
-        try:
-            script = _shell.list_script(self._job.request.src.path)
-            ends.report(ends.command("list source again", ends.src, script, NAMES, raw))
-            now = read_listing(raw, Filter())
-        finally:
-            raw.close()
-        try:
-            wrong = {
-                name for name, line, there in joined(self._plan.sent(), now.manifest.lines()) if line and line != there
-            }
-        finally:
-            now.close()
-        for name, line, there in joined(self._plan.sent(), arrived.manifest.lines()):
-            if line and kind_of(line) is Kind.FILE and (there is None or _age(line) != _age(there)):
-                wrong.add(name)
-        return [path_of(name) for name in sorted(wrong)]
+        names = {*changed_at_source(self._job, self._plan), *aged(self._plan, arrived)}
+        return [path_of(name) for name in sorted(names)]
 
-    def _refuse_cut(self, lost: list[bytes], here: Spool, arrived: Listing) -> None:
-        """Raise TransferError if the last ones of all are lost, of which the source could read every file."""
-        last: deque[bytes] = deque((key_of(line) for line in self._plan.sent()), maxlen=max(1, len(lost)))
-        if [path_of(name) for name in last] != lost or sum(1 for _line in here.lines()) < self._plan.files:
-            return
-        if not any(key_of(line) in last for line in arrived.manifest.lines()):
-            raise TransferError(
-                f"dest: {self._job.result.dest}: the archive was cut: the last {len(lost)} entries did not arrive",
-                passing=True,
-            )
+    def _looked_at(self, arrived: Listing, alike: bool) -> list[bytes]:
+        """Return the paths of the files that are in doubt and do differ."""
+        job, plan = self._job, self._plan
+        doubtful = {*said_to_be_empty(plan), *([] if alike else aged(plan, arrived))}
+        if job.src.tar != "gnu":
+            doubtful.update(changed_at_source(job, plan))
+        if not doubtful:
+            return []
+        keys = [name + b"\0" for name in sorted(doubtful)]
+
+        def lines() -> Iterator[bytes]:
+            return (line for _name, line, doubt in joined(sent_files(plan), keys) if line and doubt)
+
+        return list(differing(job, self._place, lines))
 
     def _unasked(self, arrived: Listing) -> Iterator[bytes]:
         return unasked((line for _work, line in self._plan.lines()), arrived.manifest.lines())
@@ -262,15 +255,6 @@ class Delivery:
                 f"src: {self._job.request.src} sent {extra.decode(errors='backslashreplace')!r}, which was not asked "
                 f"for; nothing was put in place at {self._job.result.dest}. What is tar there?"
             )
-
-    def _differing(self, here: Spool, there: Spool, end: int, start: int) -> list[bytes]:
-        """Return the paths of the files whose checksums are not known to be the same."""
-        if agree(map(key_of, self._files()), here.lines(), there.lines(start)):
-            return []
-        source = sums((path_of(key_of(line)) for line in self._files()), here.chunks())
-        listed = (path_of(key_of(line)) for line in listed_lines(there, end) if kind_of(line) is Kind.FILE)
-        arrived = sums(listed, there.chunks(start))
-        return list(missing_or_differing(source, by_key(arrived)))
 
     # -- put in place ----------------------------------------------------------------------------------------------
 

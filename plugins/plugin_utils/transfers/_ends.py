@@ -16,6 +16,7 @@ from ..streams._pipeline import Options, WhenReady, run_pipeline
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step, StepKind
 from . import _shell
+from ._digest import without_digests
 from ._endpoint import Endpoint
 from ._errors import TransferError
 from ._inline import inlined
@@ -23,8 +24,8 @@ from ._progress import Progress
 from ._spec import Request
 from ._spool import Spool
 
-_CUT = "tar: short read"
-"""What the tar of busybox says of an archive that was cut."""
+_CUT = ("tar: short read", "tar: Unexpected EOF", "unexpected end of file", "premature end")
+"""What busybox, GNU tar, gzip and zstd say of an archive that was cut."""
 _CLEAN_SECONDS = 300.0
 _LATE_CLEAN_SECONDS = 30.0
 """The same where the time is up: nobody wants to wait then."""
@@ -112,7 +113,9 @@ class Ends:
         )
         result = run_pipeline(steps, self._resolve, options)
         self.warnings += result.warnings
-        self._steps |= {(step.name, step.context): step for step in result.steps if step.context != NAMES}
+        for step in result.steps:
+            if step.context != NAMES:
+                self._steps[step.name, step.context] = replace(step, stderr=without_digests(step.stderr))
         return result
 
     @staticmethod
@@ -141,8 +144,8 @@ class Ends:
     def failure(self, result: PipelineResult) -> TransferError:
         """Return the error for a pipeline that failed."""
         if self.has(0):
-            text = result.msg or f"'{result.failed_step}' failed"
-            return TransferError(text, passing=result.passing or _CUT in text)
+            text = without_digests(result.msg or f"'{result.failed_step}' failed")
+            return TransferError(text, passing=result.passing or any(each in text for each in _CUT))
         contexts = [step.context for step in result.steps if step.name == result.failed_step]
         where = f" ({contexts[0]})" if contexts else ""
         limit = f"{self._request.timeout:g} seconds"

@@ -187,9 +187,14 @@ def read_kept(text: str) -> int | None:
     return min(blocks * unit, size)
 
 
-def finish_script(sink: Sink, size: int) -> str:
-    """Return the script that gives a proven partial file its length, its attributes and its final name."""
-    return _HEAD + _LENGTH.format(temporary=path_word(sink.temporary), size=size) + commit_script(sink, size)
+def finish_script(sink: Sink, size: int, *, in_order: bool) -> str:
+    """Return the script that gives a proven partial file its length, its attributes and its final name.
+
+    What was written from start to end is flushed to disk only if it replaces a file: a loss of power leaves a beginning
+    of it, and that has another size.
+    """
+    text = place_script(sink, size) if in_order else _HEAD + commit_script(sink, size)
+    return _HEAD + _LENGTH.format(temporary=path_word(sink.temporary), size=size) + text.removeprefix(_HEAD)
 
 
 def place_script(sink: Sink, size: int) -> str:

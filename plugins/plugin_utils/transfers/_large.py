@@ -88,6 +88,8 @@ class _Transfer:
         """Where the file has data, as far as that is known."""
         self._sparse = False
         self._mapped = False
+        self._in_order = False
+        """Whether all of it was written from start to end."""
 
     def run(self) -> bool:
         job = self._job
@@ -141,7 +143,8 @@ class _Transfer:
                 job.ends.src.role,
                 src=job.request.src.path,
                 state=self._state,
-                extents=part,
+                # cat is quicker than dd where it is that of busybox
+                extents=None if part == whole(self._size) else part,
             )
             write = Step(
                 f"write{suffix}",
@@ -155,6 +158,7 @@ class _Transfer:
                 sparse=self._sparse and not self._mapped,
             )
             steps += [read, write]
+        self._in_order = parts == [whole(self._size)] and not again and not self._sparse
         done = job.ends.attempt(steps, metered=True, when_ready=None if again else self._when_ready)
         if parts == [whole(self._size)] and done.sinks:
             job.result.checksum = done.sinks[0].checksum
@@ -225,7 +229,7 @@ class _Transfer:
 
     def _finish(self) -> bool:
         job = self._job
-        script = shell.finish_script(self._sink, self._size)
+        script = shell.finish_script(self._sink, self._size, in_order=self._in_order)
         said = job.ends.errand("put in place", job.ends.dest, script, COMMIT_SECONDS)
         return said.strip() == "committed"
 

@@ -28,7 +28,7 @@ class PathKind(Enum):
     ABSENT = "absent"
 
 
-_PROBE = re.compile(rb"(\w+) ([012]) ([01]) ([01]) (\d+) (\w+) (find|stat) ([a-z,]+)")
+_PROBE = re.compile(rb"(\w+) ([012]) ([01]) ([01]) (\d+) (\w+) (find|stat) ([a-z,]+) (\d*)")
 _PROBE_LIMIT = 4096
 STAGING = re.compile(rb"\.manifold-(.+)\.part", re.DOTALL)
 """Where a transfer unpacks, in the root of its destination."""
@@ -56,6 +56,8 @@ class Listing:
     """Free bytes of its file system, None if that is not known."""
     matched: bool = False
     """Whether it is a directory of which a pattern chose entries: they and what is in them are listed."""
+    began: int = 0
+    """When it was listed, by the clock of its context, in seconds since 1970; 0 if that is not known."""
     manifest: Spool = field(default_factory=Spool)
     """Sorted lines."""
     protected: Spool = field(default_factory=Spool)
@@ -73,12 +75,12 @@ class Listing:
         self.protected.close()
 
 
-def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, since_1970: bool = False) -> Listing:
-    """Return what a list script printed, up to an offset; raise TransferError if it makes no sense.
+def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listing:
+    """Return what a list script printed; raise TransferError if it makes no sense.
 
     ``since_1970``: earlier times count as 1970.
     """
-    listing, printed = _begin(raw, end)
+    listing, printed = _begin(raw)
     if since_1970:
         printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) if b" -" in line else line for line in printed)
     try:
@@ -91,30 +93,23 @@ def read_listing(raw: Spool, keep: Filter, end: int | None = None, *, since_1970
 
 def knows_before_1970(raw: Spool) -> bool:
     """Return whether times before 1970 can be packed and set there: busybox does not in all of its tools."""
-    listing, _printed = _begin(raw, None)
+    listing, _printed = _begin(raw)
     listing.close()
     return listing.tar != "busybox"
 
 
-def listed_lines(raw: Spool, end: int | None = None) -> Iterator[bytes]:
-    """Return the lines of entries in the order in which a list script printed them; raise TransferError as above."""
-    listing, printed = _begin(raw, end)
-    listing.close()
-    return printed
-
-
-def _begin(raw: Spool, end: int | None) -> tuple[Listing, Iterator[bytes]]:
+def _begin(raw: Spool) -> tuple[Listing, Iterator[bytes]]:
     """Return a listing that has no entries yet, and their lines as they were printed."""
-    chunks = raw.chunks(0, end)
+    chunks = raw.chunks()
     head, df, rest = _head(chunks)
     match = _PROBE.fullmatch(head)
     if match is None:
         raise TransferError(f"what a list of files begins with makes no sense: {head[:_PROBE_LIMIT]!r}")
-    kind, inside, exists, writable, uid, tar, form, tools = (group.decode() for group in match.groups())
+    kind, inside, exists, writable, uid, tar, form, tools, now = (group.decode() for group in match.groups())
     free = free_bytes(df.decode(errors="replace"))
     found = frozenset(filter(None, tools.split(",")))
     sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
-    listing = Listing(PathKind(kind), *sure, found, free, inside == "2")
+    listing = Listing(PathKind(kind), *sure, found, free, inside == "2", int(now or 0))
     return listing, (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
 
 

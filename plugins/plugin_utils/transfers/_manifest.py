@@ -99,6 +99,7 @@ def to_line(entry: Entry) -> bytes:
 
 
 _KINDS = {kind.value.encode(): kind for kind in Kind}
+_FILE = Kind.FILE.value.encode()[0]
 
 
 def from_line(line: bytes) -> Entry:
@@ -122,6 +123,16 @@ def kind_of(line: bytes) -> Kind:
     """Return the kind that a line tells."""
     at = line.index(b"\0") + 1
     return _KINDS[line[at : at + 1]]
+
+
+def is_plain_file(line: bytes) -> bool:
+    """Return whether a line is that of a file with one name."""
+    return line[line.index(b"\0") + 1] == _FILE and line.startswith(b"1 ", line.rindex(b"\0") + 1)
+
+
+def size_of(line: bytes) -> int:
+    """Return the size that a line tells."""
+    return int(line.split(b"\0", 2)[1].split(b" ")[2])
 
 
 def are_alike(one: bytes, other: bytes, owners: bool) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ._manifest import Entry, Kind, are_alike, from_line, key, key_of, path_of, to_line
+from ._manifest import Entry, Kind, are_alike, from_line, is_plain_file, key, key_of, path_of, size_of, to_line
 from ._spool import Spool
 
 SHOWN = 1000
@@ -99,7 +99,7 @@ class Plan:
 
     def sent(self) -> Iterator[bytes]:
         """Return the lines of the entries whose content comes from the source."""
-        return (line for work, line in self.lines() if work is Work.SEND)
+        return (line[1:] for line in self.work.lines() if line[:1] == Work.SEND.value)
 
     @property
     def stages(self) -> bool:
@@ -172,14 +172,14 @@ def joined(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[tuple[by
     yield from ((key_of(line), None, line) for line in right)
 
 
-def same_size(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[Entry]:
-    """Return the files of the source whose content may already be there."""
+def same_size(source: Iterable[bytes], there: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the lines of the files of the source whose content may already be there."""
     for _key, one, other in joined(source, there):
         if one is None or other is None:
             continue
         wanted, found = from_line(one), from_line(other)
         if wanted.kind is found.kind is Kind.FILE and wanted.size == found.size:
-            yield wanted
+            yield one
 
 
 class Planner:
@@ -199,10 +199,15 @@ class Planner:
         """Return the plan. ``protected`` are the keys of what is left alone at the destination, sorted."""
         guarded = (name + b"\0" for name in protected)
         quick, owners = not self._rules.by_checksum, self._rules.uid == 0
+        inside = None if self._rules.shows else b""
         for name, one, other in joined(source, _with_guards(there, guarded)):
-            if quick and one is not None and other is not None and are_alike(one, other, owners):
-                self.plan.sources += 1
-                self.plan.unchanged += 1
+            if one is not None and other is not None:
+                if quick and are_alike(one, other, owners):
+                    self.plan.sources += 1
+                    self.plan.unchanged += 1
+                    continue
+            elif one is not None and inside and name.startswith(inside) and is_plain_file(one):
+                self._send_new(one)
                 continue
             self._leave(path_of(name))
             self._line = one or b""
@@ -212,6 +217,8 @@ class Planner:
                 self._keep(from_line(one), from_line(other) if other is not None else None)
             elif other is not None:
                 self._extra(from_line(other))
+            if inside is not None:
+                inside = key(self._above[-1].path) + b"\x01" if self._above and self._above[-1].path else b""
         if self._above and self.plan.stages:
             self._above[0].touched = True  # what is staged is staged in the root
         self._leave(None)
@@ -362,6 +369,14 @@ class Planner:
         self.plan.links += 1
         self._show("link", wanted.path)
         self._touch()
+
+    def _send_new(self, line: bytes) -> None:
+        """Send a file of one name to where nothing is; most of a tree is that, so it is not taken apart."""
+        self.plan.work.write(Work.SEND.value + line)
+        self.plan.sources += 1
+        self.plan.files += 1
+        self.plan.size += size_of(line)
+        self._above[-1].touched = True
 
     def _send(self, wanted: Entry) -> None:
         self.plan.work.write(Work.SEND.value + self._line)

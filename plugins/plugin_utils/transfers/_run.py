@@ -11,14 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..contexts._base import Context, ContextError
+from ..contexts._base import Context, ContextError, ContextKind
 from ..contexts._passing import may_pass
 from ..operations._identity import new_operation_id
+from ..streams._spec import Step
 from . import _shell
+from ._aside import aside
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
 from ._errors import SpecError, TransferError
 from ._file import send_file
+from ._filter import Filter
 from ._glob import choose_commands, expanded
 from ._job import Job
 from ._listing import Listing, PathKind, knows_before_1970, read_listing
@@ -132,13 +135,16 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
         name = None if asked.follows or (src is not None and src.matched) else asked.name
         script = _shell.list_script(request.dest.path, name)
         destination = ends.command("list destination", ends.dest, script, NAMES, other)
-        ends.report(*([destination] if src is not None else [source, destination]))
-        since_1970 = not (knows_before_1970(raw) and knows_before_1970(other))
-        if src is None or since_1970:
-            if src is not None:
-                src.close()
-            src = read_listing(raw, request.filter, since_1970=since_1970)
-        return src, read_listing(other, request.filter, since_1970=since_1970)
+        if src is not None:
+            ends.report(destination)
+            dest = read_listing(other, request.filter)
+        else:
+            src, dest = _list_both(ends, (source, raw), (destination, other), request.filter)
+        if not (knows_before_1970(raw) and knows_before_1970(other)):
+            src.close()
+            dest.close()
+            src, dest = (read_listing(spool, request.filter, since_1970=True) for spool in (raw, other))
+        return src, dest
     except BaseException:
         if src is not None:
             src.close()
@@ -146,6 +152,25 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
     finally:
         raw.close()
         other.close()
+
+
+def _list_both(ends: Ends, one: tuple[Step, Spool], other: tuple[Step, Spool], keep: Filter) -> tuple[Listing, Listing]:
+    """Return what both ends hold. What is near is read while the other one is still being reached."""
+
+    def look(step: Step, raw: Spool) -> Listing:
+        ends.report(step)
+        return read_listing(raw, keep)
+
+    local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
+    if local == [True, False]:
+        near = aside(lambda: look(*one))
+        there = look(*other)
+        return near(), there
+    if local == [False, True]:
+        near = aside(lambda: look(*other))
+        return look(*one), near()
+    ends.report(one[0], other[0])
+    return read_listing(one[1], keep), read_listing(other[1], keep)
 
 
 def _target(request: Request, src: Listing, dest: Listing) -> str:

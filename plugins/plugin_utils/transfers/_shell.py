@@ -24,7 +24,8 @@ SUMMED = (0, 1, 123)
 _HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
 
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
-# there and can be written to, the user, tar, how the list behind it is written, what can compress; and what df says.
+# there and can be written to, the user, tar, how the list behind it is written, what can compress, and the time; and
+# what df says.
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -42,7 +43,7 @@ case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f
 z=
 for c in zstd gzip perl; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
 case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
-echo "$k $i $e $w $(id -u) $t $f ${{z:-,}}"
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $(date +%s)"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
@@ -76,11 +77,39 @@ esac{compress}
 _SEVERAL = "xargs -0 tar -c -f - --no-recursion"
 _AS_ONE = "xargs -0 sh -c 'tar -c -f - --no-recursion \"$@\" | head -c -1024' tar; head -c 1024 /dev/zero"
 
-_UNPACK = r"""o=
+_UNPACK_OPTIONS = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
 case "$(tar --version 2>&1)" in *"GNU tar"*) o="$o -i" ;; esac
-{decompress}tar -x -p $o -f - --numeric-owner || exit
 """
+_UNPACK = "{decompress}tar -x -p $o -f - --numeric-owner"
+
+# An archive is hashed on its way, by what reads the same bytes as it passes on. openssl uses the processor's SHA
+# instructions, where coreutils as Debian builds it does not; what is no checksum is no proof.
+_HASHER = r"""s='wc -c'
+command -v sha256sum >/dev/null 2>&1 && s=sha256sum
+openssl dgst -sha256 -r /dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
+"""
+_PACK_HASHED = r"""exec 7>&1
+x=$(exec 3>&1
+{{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }} | {{ tee /proc/self/fd/6 >&7 && echo passed >&3; }}; }} 6>&1 | $s >&3)
+"""
+_UNPACK_HASHED = r"""x=$(exec 3>&1
+{{ {{ tee /proc/self/fd/6 && echo passed >&3; }} | {{
+  ( {unpack} ) >&2 3>&- 6>&-; r=$?
+  [ $r != 0 ] || cat >/dev/null
+  echo "rc=$r" >&3
+}}; }} 6>&1 | $s >&3)
+"""
+_DIGEST = r"""set -f
+r={failed} p= h=
+for l in $x; do
+  case "$l" in rc=*) r=${{l#rc=}} ;; passed) p=1 ;; *) h=${{h:-$l}} ;; esac
+done
+set +f
+[ -z "$p" ] || echo "{digest} {nonce} $h" >&2
+"""
+DIGEST = "manifold-digest"
+"""Begins the line on stderr by which a script says the SHA-256 of the archive that passed; a number follows."""
 _COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
 _DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
 COPIES = "cp"
@@ -96,20 +125,6 @@ PERL = "perl"
 """Among them, too: it renames many entries, and sets many times, in one process."""
 PACKERS = ("zstd", "gzip")
 """What an archive may be compressed by, the faster one first."""
-
-_REPORT = """echo {separator}
-find . -type f -print0 | ( {sums} )
-:
-"""
-
-# The same side by side. The shell holds the checksums till the list is out; it would take line breaks from their end.
-_REPORT_BESIDE = """( {list}) &
-m=$(find . -type f -print0 | ( {sums} )
-echo .)
-wait
-echo {separator}
-printf %s "${{m%.}}"
-"""
 
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
 _STAGING = "umask 077\n{make}cd {staging} || exit {failed}\n"
@@ -133,14 +148,15 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, sparse: bool, packer: str | None = None, *, several: bool = False) -> str:
+def pack_script(root: str, nonce: str, sparse: bool, packer: str | None = None, *, several: bool = False) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory.
 
-    It may be ``several``, one behind the other, for GNU tar.
+    It may be ``several``, one behind the other, for GNU tar. It says the SHA-256 of what it printed (``DIGEST``).
     """
     parts = _SEVERAL if several else _AS_ONE
     pack = _PACK.format(sparse="-S " if sparse else "", several=parts, compress=_COMPRESS[packer])
-    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + pack
+    hashed = _HASHER + _PACK_HASHED.format(pack=pack) + _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
+    return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
 
 
 def make_script(root: str, staging: str, make: str, parents: bool) -> str:
@@ -154,34 +170,38 @@ def make_script(root: str, staging: str, make: str, parents: bool) -> str:
     return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
 
 
-def stage_script(make: str, separator: str | None, packer: str | None = None, *, few: bool = False) -> str:
-    """Return the script that unpacks its input where another one has made room (``make_script``), and reports."""
-    return make + _UNPACK.format(decompress=_DECOMPRESS[packer]) + report_script(separator, few=few)
+def stage_script(make: str, nonce: str, packer: str | None = None) -> str:
+    """Return the script that unpacks its input where another one has made room (``make_script``), and lists it.
+
+    It says the SHA-256 of what it was given (``DIGEST``).
+    """
+    return make + _unpack_hashed(nonce, packer) + list_script(".")
 
 
-def copy_script(src: str, make: str, batch: int, separator: str | None) -> str:
-    """Return the script that copies what is named on its input to where another one goes (``make``), and reports.
+def copy_script(src: str, make: str, batch: int) -> str:
+    """Return the script that copies what is named on its input to where another one goes (``make``), and lists it.
 
     Each process copies as many as a ``batch``.
     """
-    return _HEAD + _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED) + report_script(separator)
+    return _HEAD + _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED) + list_script(".")
 
 
-def report_script(separator: str | None, *, few: bool = False) -> str:
-    """Return the script that lists what is here; with a ``separator`` this and the checksums of the files follow.
-
-    The checksums of a ``few`` files, which a shell can hold, are made while it lists.
-    """
-    listing = list_script(".")
-    if separator and few:
-        return _REPORT_BESIDE.format(list=listing, separator=separator, sums=_SUMS)
-    return listing + (_REPORT.format(separator=separator, sums=_SUMS) if separator else "")
+def _unpack_hashed(nonce: str, packer: str | None) -> str:
+    unpack = _UNPACK_HASHED.format(unpack=_UNPACK.format(decompress=_DECOMPRESS[packer]))
+    said = _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
+    return _UNPACK_OPTIONS + _HASHER + unpack + said + "[ $r = 0 ] || exit $r\n"
 
 
-def unpack_script(root: str, packer: str | None = None) -> str:
+def shard_script(root: str, nonce: str, packer: str | None = None) -> str:
+    """Return the script that unpacks one of several archives in a directory that is there, and says its SHA-256."""
+    cd = _CD.format(path=path_word(root), failed=FAILED)
+    return _HEAD + "umask 077\n" + cd + _unpack_hashed(nonce, packer)
+
+
+def unpack_script(root: str) -> str:
     """Return the script that unpacks its input in a directory that is there."""
     cd = _CD.format(path=path_word(root), failed=FAILED)
-    return _HEAD + "umask 077\n" + cd + _UNPACK.format(decompress=_DECOMPRESS[packer])
+    return _HEAD + "umask 077\n" + cd + _UNPACK_OPTIONS + _UNPACK.format(decompress="") + "\n"
 
 
 def take_over_script(root: str, left: str, mine: str) -> str:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 
 from ._errors import TransferError
 from ._manifest import Kind, from_line, key, kind_of, path_of
 from ._plan import joined
-from ._spool import sorted_lines
 
 _DIGEST = 64
 _NAME = 68
@@ -61,35 +59,6 @@ def _length(buffer: bytes, name: bytes, escaped: bytes) -> int:
             if buffer.startswith(line, at + 2) and (len(buffer) == end or _NEXT.match(buffer, end)):
                 return end
     return 0
-
-
-def agree(keys: Iterable[bytes], one: Iterable[bytes], other: Iterable[bytes]) -> bool:
-    """Return whether two lists of checksums plainly hold the same ones for the same files.
-
-    ``one`` is in the order of the ``keys``, ``other`` in any. It takes them apart no more than that needs; where it
-    says no, :func:`sums` has to look closely.
-    """
-    sorted_other = sorted_lines(map(_keyed, other))
-    for name, line in itertools.zip_longest(keys, one, fillvalue=b""):
-        keyed = _keyed(line)
-        if not name or keyed[: -_DIGEST - 2] != name or next(sorted_other, None) != keyed:
-            return False
-    return next(sorted_other, None) is None
-
-
-def _keyed(line: bytes) -> bytes:
-    """Return a printed line as key, NUL, checksum; as something that no file has if nothing is sure."""
-    if line[_DIGEST:_NAME] not in (b"  ./", b" *./") or line[-1:] != b"\n":
-        return b"\0\n"
-    return b"%s\0%s\n" % (line[_NAME:-1].replace(b"/", b"\x01"), line[:_DIGEST])
-
-
-def by_key(found: Iterable[Sum]) -> Iterator[Sum]:
-    """Return paths with their checksums in the order of the tree."""
-    lines = (b"%s\0%s\n" % (key(path), digest or b"") for path, digest in found)
-    for line in sorted_lines(lines):
-        name, _nul, digest = line[:-1].partition(b"\0")
-        yield path_of(name), digest or None
 
 
 def missing_or_differing(one: Iterable[Sum], other: Iterable[Sum]) -> Iterator[bytes]:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import itertools
 
-from . import _shell
 from ._delivery import Delivery
-from ._ends import NAMES
 from ._errors import TransferError
 from ._job import Job
 from ._manifest import Kind, from_line, key, key_of, path_of
 from ._plan import SHOWN, Plan, Planner, Rules, Work, same_size
+from ._proof import differing
 from ._space import check_space
 from ._spool import Spool
-from ._sums import missing_or_differing, sums
 
 _SHOWN_LINES = 10_000
 _NAMED = 5
@@ -53,26 +51,8 @@ def _shown(path: bytes) -> str:
 
 def _compare_sums(job: Job, wrong: Spool) -> None:
     """Write the keys of those files of one size whose content differs."""
-    names, one, other = Spool(), Spool(), Spool()
-    try:
-        for entry in same_size(job.src.manifest.lines(), job.dest.manifest.lines()):
-            names.write(b"./%s\0" % entry.path)
-        if not names.file.tell():
-            return
-        ends, ok = job.ends, _shell.SUMMED
-        src, dest = _shell.sums_script(job.request.src.path), _shell.sums_script(job.root)
-        ends.report(
-            ends.command("checksums of source", ends.src, src, NAMES, one, ok),
-            ends.command("checksums of destination", ends.dest, dest, NAMES, other, ok),
-            names=names,
-        )
-        found = same_size(job.src.manifest.lines(), job.dest.manifest.lines())
-        first, second = itertools.tee(entry.path for entry in found)
-        for path in missing_or_differing(sums(first, one.chunks()), sums(second, other.chunks())):
-            wrong.write(key(path) + b"\n")
-    finally:
-        for spool in (names, one, other):
-            spool.close()
+    for path in differing(job, job.root, lambda: same_size(job.src.manifest.lines(), job.dest.manifest.lines())):
+        wrong.write(key(path) + b"\n")
 
 
 def _report(job: Job, plan: Plan) -> None:

@@ -175,3 +175,9 @@ def test_a_kubeconfig_that_is_missing_is_said_before_kubectl_overlooks_it(tmp_pa
     kubectl = Kubectl("shop", _access(kubectl_kubeconfig=str(tmp_path / "none"), kubectl_token=SECRETS[0]))
     with pytest.raises(ContextError, match="none does not exist"):
         kubectl.launch([])
+
+
+def test_kubectl_runs_in_one_thread_unless_somebody_chose_how_many() -> None:
+    environments: list[dict[str, str]] = [{}, {"GOMAXPROCS": "4"}]
+    launches = [Kubectl("prod", Access(("kubectl",), env=env)).launch(["get", "pods"]) for env in environments]
+    assert [_run(launch, "echo $GOMAXPROCS").strip() for launch in launches] == ["1", "4"]

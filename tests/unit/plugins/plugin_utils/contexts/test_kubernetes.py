@@ -37,7 +37,7 @@ def test_a_command_is_the_last_argument_of_kubectl_exec() -> None:
     context = _context()
     launch = context.launch("echo " + os.fsdecode(b"\xff"))
     assert launch.argv == (*ARGV, b"sh", b"-c", b"echo \xff")
-    assert launch.env == {"KUBECONFIG": "/x"}
+    assert launch.env == {"KUBECONFIG": "/x", "GOMAXPROCS": "1"}
     assert launch.dialog is None
     assert context.kind is ContextKind.KUBERNETES
     assert context.counts_input
@@ -61,7 +61,7 @@ def test_a_pod_that_nobody_named_is_told_apart() -> None:
 def test_kubectl_runs_against_the_cluster_of_a_context_without_its_pod() -> None:
     launch = _context().launch_kubectl(["get", "nodes"])
     assert launch.argv == (b"kubectl", b"--context", b"prod", b"get", b"nodes")
-    assert launch.env == {"KUBECONFIG": "/x"}
+    assert launch.env == {"KUBECONFIG": "/x", "GOMAXPROCS": "1"}
 
 
 def test_a_command_may_run_as_another_user() -> None:

@@ -219,9 +219,57 @@ def instead_of(folder: Path, program: str, line: str) -> Path:
     return tools
 
 
-@pytest.mark.parametrize(("program", "size"), [("cat", 1000), ("dd", SIZE)])
+def without_perl(tools: Path) -> None:
+    """Let perl be one that does not work."""
+    (tools / "perl").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "perl").chmod(0o755)
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_without_perl_a_large_file_arrives_too(
+    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: int
+) -> None:
+    dest = folder / "x"
+    dest.write_text("old")
+    tools = instead_of(tmp_path, "sync", ":")
+    without_perl(tools)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    done = send(source, dest, streams=streams)
+    assert (done.failure, done.bytes, done.streams) == (None, SIZE, streams), done
+    assert dest.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "streams", "there", "flushed"),
+    [(None, 1, 0, False), ("old", 1, 0, True), (None, 2, 0, True), (None, 1, 2 * SEGMENT, True)],
+    ids=["new", "replaces", "side by side", "resumed"],
+)
+def test_only_a_new_file_that_was_written_from_start_to_end_is_not_flushed(
+    source: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    old: str | None,
+    streams: int,
+    there: int,
+    flushed: bool,
+) -> None:
+    dest, notes = folder / "x", tmp_path / "notes"
+    notes.touch()
+    if old:
+        dest.write_text(old)
+    if there:
+        partial_of(source, dest).write_bytes(source.read_bytes()[:there])
+    monkeypatch.setenv("PATH", f"{instead_of(tmp_path, 'sync', f'echo $* >>{notes}')}:{os.environ['PATH']}")
+    done = send(source, dest, streams=streams)
+    assert (done.failure, done.resumed) == (None, there), done
+    # first the file before it gets its name, then its directory
+    assert [".part" in line for line in notes.read_text().splitlines()[-2:]] == ([True, False] if flushed else [])
+
+
+@pytest.mark.parametrize(("program", "size", "streams"), [("cat", 1000, 1), ("cat", SIZE, 1), ("dd", SIZE, 2)])
 def test_a_source_that_changes_while_it_is_read_is_not_put_in_place(
-    folder: Path, tmp_path: Path, program: str, size: int, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, program: str, size: int, streams: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, dest = folder / "source", folder / "x"
     source.write_bytes(os.urandom(size))
@@ -229,7 +277,7 @@ def test_a_source_that_changes_while_it_is_read_is_not_put_in_place(
     dest.write_text("old")
     touch = f'case "$*" in *{source}*) touch -d @{NOW + 9} {source} ;; esac'
     monkeypatch.setenv("PATH", f"{instead_of(tmp_path, program, touch)}:{os.environ['PATH']}")
-    done = send(source, dest, streams=2)
+    done = send(source, dest, streams=streams)
     assert done.failure and "changed while it was read" in done.failure, done
     assert (done.changed, done.bytes, done.unstable) == (False, 0, (str(source),))
     assert dest.read_text() == "old"
@@ -253,14 +301,21 @@ def test_too_little_room_is_said_before_anything_moves_and_what_is_there_needs_n
     assert (done.failure, done.resumed) == (None, 2 * SEGMENT), done
 
 
+_LOSES = {
+    "dd": 'case "$*" in *seek=0*) head -c 1000000 >"${1#of=}"; cat >/dev/null; exit ;; esac',
+    "perl": 'case "$*" in *sysseek*) head -c 1000000 | "$0" -pe 1 >"$4"; cat "$4"; cat >/dev/null; exit ;; esac',
+}
+"""Programs that lose the end of what they are given to write."""
+
+
+@pytest.mark.parametrize("program", ["dd", "perl"])
 def test_a_part_that_arrived_wrong_is_not_put_in_place_but_sent_again(
-    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     dest = folder / "x"
-    # a disk that loses the end of what it was given
-    tools = instead_of(
-        tmp_path, "dd", 'case "$*" in *seek=0*) head -c 1000000 >"${1#of=}"; cat >/dev/null; exit ;; esac'
-    )
+    tools = instead_of(tmp_path, program, _LOSES[program])
+    if program == "dd":
+        without_perl(tools)
     dest.write_text("old")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")

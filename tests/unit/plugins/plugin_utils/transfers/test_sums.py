@@ -7,10 +7,8 @@ import hashlib
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._errors import TransferError
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, key, to_line
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, to_line
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums import (
-    agree,
-    by_key,
     missing_or_differing,
     sums,
     unasked,
@@ -82,32 +80,6 @@ def test_only_what_is_there_as_it_was_sent_is_proven() -> None:
     there += [_entry(b"other link", Kind.LINK, b"there"), _entry(b"other kind", Kind.DIRECTORY)]
     lines, staged = sorted(map(to_line, sent)), sorted(map(to_line, there))
     assert sorted(unproven(lines, staged, [b"differs"])) == [b"differs", b"gone", b"other kind", b"other link"]
-
-
-@given(
-    st.lists(st.tuples(NAMES, st.sampled_from(["same", "differs", "gone here", "gone there"])), max_size=4), st.data()
-)
-def test_lists_that_agree_hold_the_same_checksums(files: list[tuple[bytes, str]], data: st.DataObject) -> None:
-    known = dict(sorted(files, key=lambda each: key(each[0])))
-    here = [_printed(path, b" ", "all") for path, what in known.items() if what != "gone here"]
-    there = [
-        _printed(path, b"*", "all").translate(bytes.maketrans(b"0", b"1") if what == "differs" else None)
-        for path, what in known.items()
-        if what != "gone there"
-    ]
-    order = data.draw(st.permutations(there))
-    lines = [b"".join(each).splitlines(keepends=True) for each in (here, order)]
-    same = all(what == "same" or (what == "differs" and b"0" not in _digest(path)) for path, what in known.items())
-    if agree(map(key, known), *lines):
-        assert same
-    elif same:
-        assert any(set(b"\\\n\r") & set(path) for path in known), "only odd names want a closer look"
-
-
-@given(st.lists(NAMES, unique=True), st.data())
-def test_checksums_in_any_order_come_out_in_that_of_the_tree(paths: list[bytes], data: st.DataObject) -> None:
-    found = [(path, _digest(path) if number % 3 else None) for number, path in enumerate(paths)]
-    assert list(by_key(data.draw(st.permutations(found)))) == sorted(found, key=lambda each: key(each[0]))
 
 
 @pytest.mark.parametrize(
