@@ -24,6 +24,14 @@ _BATCH = 64 * 1024
 FEW = 128
 """So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own."""
 
+_RENAME = (
+    "perl -e 'while (my ($f, $t, $d) = splice @ARGV, 0, 3)"
+    ' { rename $f, $t or system("mv", "-f", "--", $f, $d) == 0 or exit 1 }\' --'
+)
+"""Renames entries, each with its new name and the directory of that. mv goes where a rename does not: elsewhere."""
+_SET_TIME = "perl -e 'while (my ($t, $p) = splice @ARGV, 0, 2) { utime $t, $t, $p or ! -e $p or die \"$p: $!\\n\" }' --"
+"""Sets the times of what is there."""
+
 
 class Batches:
     """Collects names for commands, and gives out a line whenever one is full."""
@@ -33,11 +41,11 @@ class Batches:
         self._waiting: dict[tuple[str, str], list[str]] = {}
         self._sizes: dict[tuple[str, str], int] = {}
 
-    def add(self, command: str, name: str, last: str = "") -> None:
-        """Let the command be run for a name, with ``last`` behind all names."""
+    def add(self, command: str, *names: str, last: str = "") -> None:
+        """Let the command be run for a name, or several that stay together, with ``last`` behind all names."""
         batch = (command, last)
-        self._waiting.setdefault(batch, []).append(quote(name))
-        self._sizes[batch] = self._sizes.get(batch, 0) + len(name) + 4
+        self._waiting.setdefault(batch, []).extend(map(quote, names))
+        self._sizes[batch] = self._sizes.get(batch, 0) + sum(len(name) + 4 for name in names)
         if self._sizes[batch] > _BATCH:
             self._flush(batch)
         elif len(self._waiting) > 256:
@@ -68,11 +76,18 @@ def _parent(path: bytes) -> bytes:
 
 
 def write_commands(
-    plan: Plan, rules: Rules, staged: Sequence[str], failed: Iterable[bytes], write: Callable[[bytes], object]
+    plan: Plan,
+    rules: Rules,
+    staged: Sequence[str],
+    failed: Iterable[bytes],
+    write: Callable[[bytes], object],
+    *,
+    perl: bool = False,
 ) -> None:
     """Write the lines that put the plan into effect; what ``failed`` is left as it was.
 
-    ``staged`` is the staging directory, and what others have left of theirs; they are removed.
+    ``staged`` is the staging directory, and what others have left of theirs; they are removed. With ``perl``
+    fewer processes do it.
     """
     staging = staged[0]
     batches = Batches(write)
@@ -82,13 +97,13 @@ def write_commands(
     batches.flush()
     _complete(plan, staging, lost, batches)
     _remove(plan.cleared, batches)
-    _move(plan, staging, lost, batches)
-    _set(plan.set, rules, batches)
+    _move(plan, staging, lost, batches, perl)
+    _set(plan.set, rules, batches, perl)
     _remove(plan.removed, batches)
     if plan.stages:
         batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
     if plan.attributed <= FEW:
-        _set(plan.directories, rules, batches)
+        _set(plan.directories, rules, batches, perl)
 
 
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
@@ -115,7 +130,7 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
             batches.run(f"ln -- {quote(first)} {quote(command_name(path, staging))}")
 
 
-def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
+def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches, perl: bool) -> None:
     """Rename what is complete: a new directory as a whole, anything else by itself."""
     top: bytes | None = None
     for work, line in plan.lines():
@@ -128,11 +143,14 @@ def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) ->
         if work is Work.MAKE:
             top = name + b"\x01"
         parent = command_name(_parent(path)).rstrip("/") + "/."
-        batches.add("mv -f --", command_name(path, staging), last=parent)
+        if perl:
+            batches.add(_RENAME, command_name(path, staging), command_name(path), parent)
+        else:
+            batches.add("mv -f --", command_name(path, staging), last=parent)
     batches.flush()
 
 
-def _set(spool: Spool, rules: Rules, batches: Batches) -> None:
+def _set(spool: Spool, rules: Rules, batches: Batches, perl: bool) -> None:
     """Set the attributes of what is there: the owner first, since that takes set-user-ID away."""
     for step in ("owner", "mode", "time"):
         for line in spool.lines():
@@ -141,6 +159,8 @@ def _set(spool: Spool, rules: Rules, batches: Batches) -> None:
                 batches.add(f"chown -h {entry.uid}:{entry.gid} --", command_name(entry.path))
             elif step == "mode":
                 batches.add(f"chmod {entry.mode:05o} --", command_name(entry.path))
+            elif step == "time" and line[:1] == b"t" and perl:
+                batches.add(_SET_TIME, str(entry.mtime), command_name(entry.path))
             elif step == "time" and line[:1] == b"t":
                 batches.add(f"touch -c -d @{entry.mtime} --", command_name(entry.path))
         batches.flush()

@@ -264,7 +264,12 @@ class Delivery:
         commands = Spool()
         try:
             write_commands(
-                self._plan, self._rules, [self._staging, *self._others], [*lost, *self._came], commands.write
+                self._plan,
+                self._rules,
+                [self._staging, *self._others],
+                [*lost, *self._came],
+                commands.write,
+                perl=_shell.PERL in job.dest.tools,
             )
             if not commands.file.tell() and not self._plan.stages:
                 return

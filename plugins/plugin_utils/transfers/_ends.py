@@ -19,6 +19,7 @@ from . import _shell
 from ._digest import without_digests
 from ._endpoint import Endpoint
 from ._errors import TransferError
+from ._inline import inlined
 from ._progress import Progress
 from ._spec import Request
 from ._spool import Spool
@@ -97,6 +98,7 @@ class Ends:
     ) -> PipelineResult:
         """Run steps as above, and return what came of it."""
         request = self._request
+        steps = inlined(steps, self._is_list, self._takes_list)
         options = Options(
             timeout=request.timeout,
             started=self._started,
@@ -115,6 +117,14 @@ class Ends:
             if step.context != NAMES:
                 self._steps[step.name, step.context] = replace(step, stderr=without_digests(step.stderr))
         return result
+
+    @staticmethod
+    def _is_list(step: Step) -> bool:
+        return step.context == NAMES and step.argv is not None
+
+    def _takes_list(self, step: Step) -> bool:
+        """Return whether a step would need another connection if it read a list."""
+        return step.command is not None and self._contexts[step.context or NAMES].outlives_connection
 
     def errand(self, name: str, end: End, script: str, seconds: float) -> str:
         """Run a short script at an end and return what it printed; raise TransferError if it fails."""

@@ -51,7 +51,7 @@ class Listing:
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
     tools: frozenset[str] = frozenset()
-    """What there is of what is not needed: ``zstd``, ``gzip``, ``cp``."""
+    """What there is of what is not needed: ``zstd``, ``gzip``, ``perl``, ``cp``."""
     free: int | None = None
     """Free bytes of its file system, None if that is not known."""
     matched: bool = False
@@ -82,7 +82,7 @@ def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listi
     """
     listing, printed = _begin(raw)
     if since_1970:
-        printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) for line in printed)
+        printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) if b" -" in line else line for line in printed)
     try:
         listing.manifest.write_all(_filtered(sorted_lines(printed), keep, listing))
     except BaseException:

@@ -165,6 +165,8 @@ _ODD_TEXTS = tuple(
 """One of them is in the text where there is such a part; the key of the root is one, too."""
 _WHOLE = re.compile(rb"(?m)^[^\0\n]*\0[fdls] [0-7]+ [0-9]+ -?[0-9]+\0[^\0\n]*\0[0-9]+ [0-9]+ [0-9]+ [0-9]+:[0-9]+$")
 _STAT = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/")
+_PLAIN = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/\./([^\\\n\x01]+?)//\n")
+"""An entry whose name needs no escapes; what is no link ends like this."""
 _KIND_OF_MODE = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
 
 
@@ -212,7 +214,10 @@ def parse_stat(chunks: Iterator[bytes]) -> Iterator[bytes]:
     says. Of a link, stat prints path and target a second time, in quotes or not.
     """
     buffer, start, ended = b"", 0, False
+    modes: dict[bytes, tuple[bytes, bool] | None] = {}
     while True:
+        plain, start = _plain_stats(buffer, start, modes)
+        yield from plain
         found = _next_stat(buffer, start)
         if found is None and not ended:
             chunk = next(chunks, b"")
@@ -225,6 +230,36 @@ def parse_stat(chunks: Iterator[bytes]) -> Iterator[bytes]:
             return
         entry, start = found
         yield to_line(entry)
+
+
+def _plain_stats(buffer: bytes, start: int, modes: dict[bytes, tuple[bytes, bool] | None]) -> tuple[list[bytes], int]:
+    """Return the lines of the entries from ``start`` on that are nothing special, and where they end.
+
+    Most are like that, and this takes a fifth of the time. ``modes`` is what is known of modes: how a line tells kind
+    and permissions, and whether it is a file; None for what is neither file nor directory.
+    """
+    lines: list[bytes] = []
+    while match := _PLAIN.match(buffer, start):
+        full, uid, gid, size, mtime, inode, links, name = match.groups()
+        if full not in modes:
+            modes[full] = _plain_mode(int(full, 16))
+        mode = modes[full]
+        if mode is None or name[:1] in (b".", b"/") or b"/." in name or b"//" in name:
+            break
+        if not mode[1]:
+            size, links = b"0", b"1"
+        fields = (name.replace(b"/", b"\x01"), mode[0], size, mtime, links, uid, gid, inode)
+        lines.append(b"%s\0%s %s %s\0\0%s %s %s %s\n" % fields)
+        start = match.end()
+    return lines, start
+
+
+def _plain_mode(full: int) -> tuple[bytes, bool] | None:
+    """Return how a line tells the kind and the permissions of a file or directory, and whether it is a file."""
+    kind = _KIND_OF_MODE.get(stat.S_IFMT(full), Kind.SPECIAL)
+    if kind not in (Kind.FILE, Kind.DIRECTORY):
+        return None
+    return b"%s %o" % (kind.value.encode(), stat.S_IMODE(full)), kind is Kind.FILE
 
 
 def _next_stat(buffer: bytes, start: int) -> tuple[Entry, int] | None:

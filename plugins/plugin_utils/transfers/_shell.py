@@ -41,7 +41,7 @@ done
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
 z=
-for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+for c in zstd gzip perl; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
 case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
 echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $(date +%s)"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
@@ -121,6 +121,8 @@ xargs -0 -n {batch} -P "$(nproc 2>/dev/null || echo 1)" cp -a --reflink=auto -t 
 case $? in 0 | 123) ;; *) exit {failed} ;; esac
 cd "$d" || exit {failed}
 """
+PERL = "perl"
+"""Among them, too: it renames many entries, and sets many times, in one process."""
 PACKERS = ("zstd", "gzip")
 """What an archive may be compressed by, the faster one first."""
 

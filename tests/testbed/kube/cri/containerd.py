@@ -56,6 +56,7 @@ disabled_plugins = {json.dumps(_DISABLED_PLUGINS)}
   stream_server_port = "0"
   disable_apparmor = true
   restrict_oom_score_adj = true
+  stats_collect_period = 86400
   netns_mounts_under_state_dir = true
   [{cri}.containerd]
     snapshotter = "overlayfs"

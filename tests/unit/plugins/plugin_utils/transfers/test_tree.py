@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -15,11 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _continue, _run
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _continue, _run, _shell
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
@@ -97,32 +99,38 @@ def _transfer(src: str, dest: str, **options: Any) -> Result:
 
 
 @settings(max_examples=10)
-@given(TREES, TREES, st.booleans())
+@given(TREES, TREES, st.booleans(), st.booleans())
 def test_a_mirror_is_identical_whatever_was_there_and_a_second_run_does_nothing(
-    source: Any, there: Any, checksum: bool
+    source: Any, there: Any, checksum: bool, perl: bool
 ) -> None:
     folder = Path(tempfile.mkdtemp())
+    hidden = contextlib.nullcontext() if perl else mock.patch.object(_shell, "PERL", "none")
     try:
-        for name, tree in (("src", source), ("dest", there)):
-            _make(os.fsencode(folder / name), tree, [])
-        options = {"delete": True, "allow_empty": True, "checksum": checksum}
-        src, dest = f"{folder}/src/", f"{folder}/dest"
-        before = _held(folder / "dest")
-        check = _transfer(src, dest, check_mode=True, **options)
-        assert check.failure is None
-        assert _held(folder / "dest") == before, "check mode changes nothing"
-        done = _transfer(src, dest, **options)
-        assert done.failure is None and not done.warnings, done
-        counts = ("changed", "files", "bytes", "links", "directories", "attributes", "deleted", "unchanged")
-        assert [getattr(done, name) for name in counts] == [getattr(check, name) for name in counts]
-        if checksum:
-            assert _held(folder / "dest") == _held(folder / "src")
-        for group in _joined(folder / "src"):
-            assert len(set(_inodes(folder / "dest", group))) == 1, group
-        again = _transfer(src, dest, **options)
-        assert (again.failure, again.changed, again.files, again.deleted) == (None, False, 0, 0), again
+        with hidden:
+            _mirror(folder, source, there, checksum)
     finally:
         shutil.rmtree(folder)
+
+
+def _mirror(folder: Path, source: Any, there: Any, checksum: bool) -> None:
+    for name, tree in (("src", source), ("dest", there)):
+        _make(os.fsencode(folder / name), tree, [])
+    options = {"delete": True, "allow_empty": True, "checksum": checksum}
+    src, dest = f"{folder}/src/", f"{folder}/dest"
+    before = _held(folder / "dest")
+    check = _transfer(src, dest, check_mode=True, **options)
+    assert check.failure is None
+    assert _held(folder / "dest") == before, "check mode changes nothing"
+    done = _transfer(src, dest, **options)
+    assert done.failure is None and not done.warnings, done
+    counts = ("changed", "files", "bytes", "links", "directories", "attributes", "deleted", "unchanged")
+    assert [getattr(done, name) for name in counts] == [getattr(check, name) for name in counts]
+    if checksum:
+        assert _held(folder / "dest") == _held(folder / "src")
+    for group in _joined(folder / "src"):
+        assert len(set(_inodes(folder / "dest", group))) == 1, group
+    again = _transfer(src, dest, **options)
+    assert (again.failure, again.changed, again.files, again.deleted) == (None, False, 0, 0), again
 
 
 def test_a_mirror_removes_directories_with_and_without_something_in_them(tmp_path: Path) -> None:
