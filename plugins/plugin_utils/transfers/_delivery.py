@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ..streams._marker import new_nonce
+from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step
 from . import _shell
 from ._apply import FEW, write_commands
@@ -21,10 +22,10 @@ from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
 from ._listing import Listing, PathKind, read_listing
-from ._manifest import from_line, key_of, name_of, path_of
-from ._plan import Plan, Rules, joined
+from ._manifest import from_line, key_of, name_of
+from ._plan import Plan, Rules
 from ._progress import Member
-from ._proof import aged, arrived_alike, changed_at_source, compare_digests, differing, said_to_be_empty, sent_files
+from ._proof import Evidence, arrived_alike, compare_digests, sent_files, sums_at, wrong_copies, wrong_files
 from ._spool import Spool
 from ._sums import unasked, unproven
 
@@ -32,8 +33,15 @@ _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
 PACK, UNPACK = "pack", "unpack"
 """The steps that make an archive and take it apart."""
+_LITTLE = 32 << 20
+"""Bytes of files that are hashed at the source beside their archive."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
+
+
+def _steps(result: PipelineResult, name: str) -> list[StepResult]:
+    """Return what came of the steps of a kind, of several archives in their order."""
+    return [step for step in result.steps if step.name.split(" ")[0] == name]
 
 
 class Delivery:
@@ -87,22 +95,26 @@ class Delivery:
 
     def _send(self) -> list[bytes]:
         """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
-        names, there = Spool(), Spool()
+        names, there, here = Spool(), Spool(), Spool()
         try:
             self._kept = self._take_over()
             how = choose(self._job, self._plan)
             names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            proven = self._stream(how, names, there)
+            known: Evidence | None = None
+            if how.copies:
+                self._copy(names, there)
+            else:
+                known = self._stream(how, names, there, here)
             self._makes = ""
             arrived = read_listing(there, Filter())
             try:
-                return self._unproven(how, arrived, proven)
+                return self._unproven(arrived, known)
             finally:
                 arrived.close()
         finally:
-            for spool in (names, there, self._kept):
+            for spool in (names, there, here, self._kept):
                 if spool is not None:
                     spool.close()
 
@@ -126,59 +138,66 @@ class Delivery:
             self._job.ends.clean(self._job.root, [self._staging], empty_root=False)
         return kept
 
-    def _stream(self, how: How, names: Spool, there: Spool) -> bool:
-        """Send, and list what arrived; return whether all of it is proven to be what was read.
+    def _copy(self, names: Spool, there: Spool) -> None:
+        """Have ``cp`` copy all of it, and list what arrived."""
+        job, ends = self._job, self._job.ends
+        ends.progress.expect(self._plan.files, self._plan.size, self._members)
+        source = ends.names(names)
+        batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
+        copy = _shell.copy_script(job.request.src.path, self._make(), batch)
+        ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
 
-        With ``cp`` it is not: then nobody has seen what was read.
-        """
+    def _stream(self, how: How, names: Spool, there: Spool, here: Spool) -> Evidence:
+        """Send archives, list what arrived, and return what is known of it besides."""
         job, ends = self._job, self._job.ends
         job.result.streams, job.result.compress = how.shards, how.packer
         if how.packer is None and how.shards == 1:  # else nobody knows where in the tree a stream is
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
-        make = _shell.make_script(job.root, self._staging, self._makes, job.request.create_parents)
-        if how.copies:
-            source = ends.names(names)
-            batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
-            copy = _shell.copy_script(job.request.src.path, make, batch)
-            ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
-            return False
         nonce = new_nonce()
         if how.shards == 1:
-            return self._flow(
-                self._chain(names, how, _shell.stage_script(make, nonce, how.packer), nonce, there), nonce
-            )
-        ends.report(ends.command("make staging directory", ends.dest, make, NAMES))
+            unpack = _shell.stage_script(self._make(), nonce, how.packer)
+            return self._flow(self._chain(names, how, unpack, nonce, there), nonce, here)
+        ends.report(ends.command("make staging directory", ends.dest, self._make(), NAMES))
         unpack = _shell.shard_script(self._place, nonce, how.packer)
         shards = self._shards(how.shards)
         try:
-            chains = [
-                self._chain(shard, how, unpack, nonce, None, f" {at}") for at, shard in enumerate(shards, start=1)
-            ]
-            proven = self._flow(itertools.chain.from_iterable(chains), nonce)
+            numbered = enumerate(shards, start=1)
+            chains = [self._chain(shard, how, unpack, nonce, None, f" {number}") for number, shard in numbered]
+            known = self._flow(list(itertools.chain.from_iterable(chains)), nonce)
         finally:
             for shard in shards:
                 shard.close()
         ends.report(ends.command("list what arrived", ends.dest, _shell.list_script(self._place), NAMES, there))
-        return proven
+        return known
+
+    def _make(self) -> str:
+        """Return the script that makes the staging directory, if it is not there, and goes to it."""
+        return _shell.make_script(self._job.root, self._staging, self._makes, self._job.request.create_parents)
 
     @property
     def _place(self) -> str:
         """The staging directory."""
         return f"{self._job.root.rstrip('/')}/{self._staging}"
 
-    def _flow(self, steps: Iterable[Step], nonce: str) -> bool:
-        """Send archives; return whether all that arrived is known to be what was read."""
-        job, ends = self._job, self._job.ends
-        result = ends.attempt(tuple(steps), metered=True)
-        senders, receivers = (
-            [step for step in result.steps if step.context == end.context.name and step.name.startswith(name)]
-            for end, name in ((ends.src, PACK), (ends.dest, UNPACK))
-        )
-        hashed = compare_digests(job, senders, receivers, nonce)
+    def _flow(self, steps: list[Step], nonce: str, here: Spool | None = None) -> Evidence:
+        """Send archives; a source that would not tell of changes hashes a little meanwhile, which takes no longer."""
+        job, ends, files = self._job, self._job.ends, Spool()
+        hashes = here is not None and job.src.tar != "gnu" and self._plan.size <= _LITTLE and self._kept is None
+        try:
+            if here is not None and hashes:
+                files.write_all(map(name_of, sent_files(self._plan)))
+                listed = ends.names(files, "names of files")
+                steps = [listed, sums_at(job, ends.src, job.request.src.path, here, listed.name), *steps]
+            result = ends.attempt(steps, metered=True)
+        finally:
+            files.close()
+        whole = compare_digests(job, _steps(result, PACK), _steps(result, UNPACK), nonce)
         if result.failed_step is not None:
             raise ends.failure(result)
         # GNU tar tells by its exit status that a file changed under its hands
-        return hashed and (job.src.tar != "gnu" or all(step.rc == 0 for step in senders))
+        changed = job.src.tar == "gnu" and any(step.rc != 0 for step in _steps(result, PACK))
+        known = whole and not changed and self._kept is None
+        return Evidence(known, job.src.tar == "gnu", here if hashes and self._plan.files else None)
 
     def _chain(
         self, names: Spool, how: How, unpack: str, nonce: str, output: Spool | None, suffix: str = ""
@@ -208,41 +227,17 @@ class Delivery:
             name, common, _rest = line.split(b"\0", 2)
             yield Member(len(name) + 2, int(common.split(b" ")[2]), common[:1] == b"f")
 
-    def _unproven(self, how: How, arrived: Listing, proven: bool) -> list[bytes]:
-        """Return the paths of what did not arrive as it is in the source now."""
-        job, plan = self._job, self._plan
-        alike = arrived_alike(plan, arrived)
-        if how.copies:
+    def _unproven(self, arrived: Listing, known: Evidence | None) -> list[bytes]:
+        """Return the paths of what did not arrive as it is in the source now; nothing is known of what cp did."""
+        alike = arrived_alike(self._plan, arrived)
+        if known is None:
             self._came = [] if alike else list(self._unasked(arrived))
-        elif not alike:
-            self._refuse_unasked(arrived)
-        if job.request.checksum or not (proven or how.copies) or self._kept is not None:
-            wrong = list(differing(job, self._place, lambda: sent_files(plan)))
-        elif how.copies:
-            wrong = self._changed(arrived) if plan.files else []
+            wrong = wrong_copies(self._job, self._plan, arrived, self._place)
         else:
-            wrong = self._looked_at(arrived, alike)
-        return list(unproven(plan.sent(), arrived.manifest.lines(), wrong)) if wrong or not alike else []
-
-    def _changed(self, arrived: Listing) -> list[bytes]:
-        """Return the paths of the files that are not as long and old as they were, here or there, in order."""
-        names = {*changed_at_source(self._job, self._plan), *aged(self._plan, arrived)}
-        return [path_of(name) for name in sorted(names)]
-
-    def _looked_at(self, arrived: Listing, alike: bool) -> list[bytes]:
-        """Return the paths of the files that are in doubt and do differ."""
-        job, plan = self._job, self._plan
-        doubtful = {*said_to_be_empty(plan), *([] if alike else aged(plan, arrived))}
-        if job.src.tar != "gnu":
-            doubtful.update(changed_at_source(job, plan))
-        if not doubtful:
-            return []
-        keys = [name + b"\0" for name in sorted(doubtful)]
-
-        def lines() -> Iterator[bytes]:
-            return (line for _name, line, doubt in joined(sent_files(plan), keys) if line and doubt)
-
-        return list(differing(job, self._place, lines))
+            if not alike:
+                self._refuse_unasked(arrived)
+            wrong = wrong_files(self._job, self._plan, arrived, self._place, known, alike=alike)
+        return list(unproven(self._plan.sent(), arrived.manifest.lines(), wrong)) if wrong or not alike else []
 
     def _unasked(self, arrived: Listing) -> Iterator[bytes]:
         return unasked((line for _work, line in self._plan.lines()), arrived.manifest.lines())

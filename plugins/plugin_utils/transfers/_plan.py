@@ -69,6 +69,8 @@ class Plan:
     files: int = 0
     size: int = 0
     """Bytes of the files that are sent."""
+    empty: int = 0
+    """Files that are sent and are said to have no content."""
     links: int = 0
     """Symbolic links that are sent and names that are joined."""
     joins: int = 0
@@ -375,7 +377,9 @@ class Planner:
         self.plan.work.write(Work.SEND.value + line)
         self.plan.sources += 1
         self.plan.files += 1
-        self.plan.size += size_of(line)
+        size = size_of(line)
+        self.plan.size += size
+        self.plan.empty += not size
         self._above[-1].touched = True
 
     def _send(self, wanted: Entry) -> None:
@@ -383,6 +387,7 @@ class Planner:
         if wanted.kind is Kind.FILE:
             self.plan.files += 1
             self.plan.size += wanted.size
+            self.plan.empty += not wanted.size
             self._show("send", wanted.path, f" ({wanted.size} bytes)")
         else:
             self.plan.links += 1

@@ -13,23 +13,24 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ..streams._result import StepResult
+from ..streams._spec import Step
 from . import _shell
 from ._digest import digest_of
-from ._ends import NAMES
+from ._ends import NAMES, End
 from ._errors import TransferError
 from ._filter import Filter
 from ._job import Job
 from ._listing import Listing, read_listing
-from ._manifest import Kind, key_of, kind_of, name_of, path_of, size_of
+from ._manifest import Kind, key, key_of, kind_of, name_of, path_of, size_of
 from ._plan import Plan, joined
 from ._spool import Spool
 from ._sums import missing_or_differing, sums
 
 _DIRECTORY = Kind.DIRECTORY.value.encode()[0]
 _SENT = b"S"[0]
-_EMPTY = b" 0 "
 
 
 def compare_digests(job: Job, senders: Sequence[StepResult], receivers: Sequence[StepResult], nonce: str) -> bool:
@@ -95,13 +96,13 @@ def aged(plan: Plan, arrived: Listing) -> list[bytes]:
 
 def said_to_be_empty(plan: Plan) -> list[bytes]:
     """Return the keys of the files of no size: those of some file systems hold something all the same."""
-    return [key_of(line) for line in plan.sent() if _EMPTY in line and kind_of(line) is Kind.FILE and not size_of(line)]
+    return [key_of(line) for line in sent_files(plan) if not size_of(line)]
 
 
-def changed_at_source(job: Job, plan: Plan) -> list[bytes]:
-    """Return the keys of what was sent and is not in the source any more as it was listed, in order.
+def changed_at_source(job: Job, plan: Plan) -> tuple[set[bytes], set[bytes]]:
+    """Return the keys of what was sent and is not in the source any more as it was listed, and of what is doubtful.
 
-    Times are whole seconds. What was changed in the second of the list, or later, may have been so again since.
+    Times are whole seconds: a file that was changed in the second of the list may have been so again since.
     """
     ends, raw = job.ends, Spool()
     try:
@@ -111,34 +112,87 @@ def changed_at_source(job: Job, plan: Plan) -> list[bytes]:
     finally:
         raw.close()
     try:
-        pairs = joined(plan.sent(), now.manifest.lines())
-        return [name for name, line, there in pairs if line and (line != there or _is_recent(line, job.src.began))]
+        changed = {name for name, line, there in joined(plan.sent(), now.manifest.lines()) if line and line != there}
+        began = job.src.began
+        recent = {key_of(line) for line in sent_files(plan) if int(_age(line)[1]) >= began}
+        return changed, recent - changed
     finally:
         now.close()
 
 
-def _is_recent(line: bytes, began: int) -> bool:
-    return kind_of(line) is Kind.FILE and int(_age(line)[1]) >= began
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a tree that was sent, besides what arrived."""
+
+    whole: bool
+    """Whether all that arrived is what was read, byte by byte."""
+    steady: bool
+    """Whether whoever read the files would have told if one had changed."""
+    sums: Spool | None = None
+    """The checksums of the files at the source, made meanwhile."""
 
 
-def differing(job: Job, root: str, lines: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
+def wrong_files(job: Job, plan: Plan, arrived: Listing, place: str, known: Evidence, *, alike: bool) -> list[bytes]:
+    """Return the paths of the files that did not arrive as they are in the source, in order.
+
+    They are below ``place`` at the destination, ``alike`` if they have the sizes and times that were planned. Only what
+    is in doubt is read again.
+    """
+    if known.sums is not None or job.request.checksum or not known.whole:
+        return list(differing(job, place, lambda: sent_files(plan), known.sums))
+    doubtful = {*(said_to_be_empty(plan) if plan.empty else ()), *(() if alike else aged(plan, arrived))}
+    if not known.steady:
+        doubtful.update(*changed_at_source(job, plan))
+    return _differing_of(job, plan, place, doubtful)
+
+
+def wrong_copies(job: Job, plan: Plan, arrived: Listing, place: str) -> list[bytes]:
+    """Return the same where ``cp`` has copied the files."""
+    if not plan.files:
+        return []
+    if job.request.checksum:
+        return list(differing(job, place, lambda: sent_files(plan)))
+    changed, recent = changed_at_source(job, plan)
+    changed.update(aged(plan, arrived))
+    return sorted([*map(path_of, changed), *_differing_of(job, plan, place, recent - changed)], key=key)
+
+
+def _differing_of(job: Job, plan: Plan, place: str, names: set[bytes]) -> list[bytes]:
+    """Return the paths of those files, by their keys, whose content differs."""
+    if not names:
+        return []
+    keys = [name + b"\0" for name in sorted(names)]
+
+    def lines() -> Iterator[bytes]:
+        return (line for _name, line, doubt in joined(sent_files(plan), keys) if line and doubt)
+
+    return list(differing(job, place, lines))
+
+
+def differing(job: Job, root: str, lines: Callable[[], Iterable[bytes]], known: Spool | None = None) -> Iterator[bytes]:
     """Return the paths of the files whose content is not the same at the source and below a root at the destination.
 
-    ``lines`` gives their lines in the order of the tree, each time it is asked.
+    ``lines`` gives their lines in the order of the tree, each time it is asked; ``known`` are their checksums at the
+    source, if they are known.
     """
     names, one, other = Spool(), Spool(), Spool()
     try:
         names.write_all(map(name_of, lines()))
         if not names.file.tell():
             return
-        ends, ok = job.ends, _shell.SUMMED
-        ends.report(
-            ends.command("checksums of source", ends.src, _shell.sums_script(job.request.src.path), NAMES, one, ok),
-            ends.command("checksums of destination", ends.dest, _shell.sums_script(root), NAMES, other, ok),
-            names=names,
-        )
+        ends = job.ends
+        steps = [sums_at(job, ends.dest, root, other)]
+        if known is None:
+            steps.insert(0, sums_at(job, ends.src, job.request.src.path, one))
+        ends.report(*steps, names=names)
         first, second = ((path_of(key_of(line)) for line in lines()) for _end in range(2))
-        yield from missing_or_differing(sums(first, one.chunks()), sums(second, other.chunks()))
+        yield from missing_or_differing(sums(first, (known or one).chunks()), sums(second, other.chunks()))
     finally:
         for spool in (names, one, other):
             spool.close()
+
+
+def sums_at(job: Job, end: End, root: str, output: Spool, reads: str = NAMES) -> Step:
+    """Return the step that prints the checksums of the files that it is told, below a root."""
+    name = f"checksums of {end.role}"
+    return job.ends.command(name, end, _shell.sums_script(root), reads, output, _shell.SUMMED)

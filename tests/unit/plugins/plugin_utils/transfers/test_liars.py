@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _delivery
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
@@ -185,8 +186,9 @@ CHANGES: dict[str, Callable[[Path], str]] = {
 @pytest.mark.parametrize("when", ["before it is packed", "while it is packed"])
 @pytest.mark.parametrize("tools", ["gnu", "busybox"])
 def test_a_file_of_a_tree_that_changes_meanwhile_is_reported_and_left_as_it_was(
-    tmp_path: Path, change: str, when: str, tools: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, when: str, tools: str
 ) -> None:
+    monkeypatch.setattr(_delivery, "_LITTLE", 1)  # or it would be hashed beside its archive
     for name in ("src", "bin", "dest"):
         (tmp_path / name).mkdir()
     (tmp_path / "src" / "changes").write_text("first")
@@ -213,6 +215,28 @@ def test_a_file_of_a_tree_that_changes_meanwhile_is_reported_and_left_as_it_was(
     again = _transfer(src, tmp_path / "src", dest, tmp_path / "dest")
     assert (again.failure, again.files) == (None, 1)
     assert arrived.read_text() == (tmp_path / "src" / "changes").read_text()
+
+
+@pytest.mark.parametrize("tools", ["gnu", "busybox"])
+def test_what_is_no_state_of_a_file_is_not_put_in_place(tmp_path: Path, tools: str) -> None:
+    for name in ("src", "bin", "dest"):
+        (tmp_path / name).mkdir()
+    file = tmp_path / "src" / "changes"
+    file.write_text("first")
+    os.utime(file, (1_000, 1_000))
+    # what tar reads was there only while it read, with the same size and time
+    change = f"printf torn. >{file}; touch -d @1000 {file}"
+    after = f"printf first >{file}; touch -d @1000 {file}"
+    search = _changing(tmp_path / "bin", "before it is packed", tools, change)
+    packs = tmp_path / "bin" / "tar"
+    tar = shutil.which("tar", path=search.split(":", 1)[1])
+    status = "1" if tools == "gnu" else "$?"
+    text = packs.read_text().replace("\nfi\n", f'\n{tar} "$@"; r={status}; {after}; exit $r\nfi\n')
+    packs.write_text(text)
+    result = _transfer(_With("src", search), tmp_path / "src", LocalContext("dest"), tmp_path / "dest")
+    assert (tmp_path / "bin" / "done").exists(), "it did not change"
+    assert result.unstable == ("changes",), result
+    assert not (tmp_path / "dest" / "changes").exists()
 
 
 @pytest.mark.parametrize("change", ["rewritten", "longer", "removed"])
