@@ -1,0 +1,46 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a supervisor needs of the way to the far end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from ._spec import PortPair
+
+
+class Channel(Protocol):
+    """One connection to the far end, which has accepted it."""
+
+    def relay(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
+        """Move bytes both ways until both directions have ended, then close both.
+
+        The end of one direction is passed on (half-close). ``count`` is told how many bytes went to the far end and came
+        from it. Raises OSError if either side was cut. May be called once, from a thread of its own.
+        """
+
+    def close(self) -> None:
+        """Cut it, from any thread; relay returns or raises then."""
+
+
+class Transport(Protocol):
+    """The way to one target. All methods may be called from several threads."""
+
+    def check(self, deadline: float) -> None:
+        """Find the target, until ``deadline`` (time.monotonic).
+
+        Raises ForwardError for what waiting does not change (unknown service, port that it does not have, context that
+        cannot be reached), Unavailable for what it may (no ready pod).
+        """
+
+    def connect(self, port: PortPair, deadline: float) -> Channel:
+        """Connect to a port of the target. Raises Unavailable if it may be tried again, else ForwardError."""
+
+    def describe(self) -> str:
+        """Return what it leads to now, for people: the pod, or the SSH host."""
+
+    def close(self) -> None:
+        """Give up everything it holds; end all of its channels."""
