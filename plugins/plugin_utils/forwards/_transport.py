@@ -18,8 +18,8 @@ class Channel(Protocol):
     def relay(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
         """Move bytes both ways until both directions have ended, then close both.
 
-        The end of one direction is passed on (half-close). ``count`` is told how many bytes went to the far end and came
-        from it. Raises OSError if either side was cut. May be called once, from a thread of its own.
+        The end of one direction is passed on (half-close). ``count`` is told how many bytes went to the far end and how
+        many came from it. Raises OSError if either side was cut. May be called once, from a thread of its own.
         """
 
     def close(self) -> None:
