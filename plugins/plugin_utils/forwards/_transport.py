@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from ._spec import PortPair
+from ._spec import ForwardSpec, PortPair
 
 
 class Channel(Protocol):
@@ -39,8 +40,37 @@ class Transport(Protocol):
     def connect(self, port: PortPair, deadline: float) -> Channel:
         """Connect to a port of the target. Raises Unavailable if it may be tried again, else ForwardError."""
 
+    def bound(self) -> tuple[int, ...]:
+        """Return the ports that listen at the far end, in the order of the specification.
+
+        Called after ``check``, and only for Direction.REMOTE; where this machine listens there are none.
+        """
+
+    @property
+    def restarts(self) -> int:
+        """How often what it runs on was made anew: an ssh process restarted, another pod chosen."""
+
     def describe(self) -> str:
         """Return what it leads to now, for people: the pod, or the SSH host."""
 
     def close(self) -> None:
         """Give up everything it holds; end all of its channels."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a supervisor makes its transport: plain values, which it is given by its standard input."""
+
+    factory: str
+    """A MakeTransport, as "package.module:name"."""
+    parameters: Mapping[str, Any]
+    """What JSON can hold. Secrets may be among them: they are never logged, nor written anywhere."""
+    place: str
+    """Tells one place from another (server, user, namespace), without secrets: another one makes another forward."""
+
+
+class MakeTransport(Protocol):
+    """Makes the transport in the supervisor; must not block, and import nothing of Ansible."""
+
+    def __call__(self, spec: ForwardSpec, parameters: Mapping[str, Any], log: Callable[[str], None]) -> Transport:
+        """Return the transport. ``log`` takes a line for the forward's own log, and may be called by any thread."""
