@@ -141,15 +141,19 @@ class Supervisor:
     def _begin(self, transport: Transport) -> None:
         """Serve: the far end has been reached."""
         if self._spec.direction is Direction.REMOTE:
-            pairs = zip(transport.bound(), self._spec.ports, strict=True)
-            self._ports = tuple(BoundPort(listen, port.target) for listen, port in pairs)
+            far = transport.bound()
+            self._listeners = [each.arrivals for each in far]
+            pairs = zip(far, self._spec.ports, strict=True)
+            self._ports = tuple(BoundPort(each.port, port.target) for each, port in pairs)
         self._ready = True
         self._selector.unregister(_ANSWER)
         answer({"ready": self.status().to_json()})
         self._log.take(2)
         self._log(f"ready: {self._spec.target} by {transport.describe()}")
         line = Line(transport, self._tally, self._log, lambda: self._connect_timeout)
-        self._door.begin(dict(zip(self._listeners, self._spec.ports, strict=False)), line)
+        for listener in self._listeners:
+            listener.setblocking(False)
+        self._door.begin(dict(zip(self._listeners, self._spec.ports, strict=True)), line)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
