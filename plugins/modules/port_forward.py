@@ -48,8 +48,9 @@ options:
   context:
     description:
       - The context that leads to the target, of type kubernetes or ssh. Needed unless O(state=absent).
-      - The name of a host of the inventory, or a mapping as it would stand in a contexts file, such as
-        V({type: ssh, host: bastion.example.com}).
+      - >-
+        The name of a host of the inventory, or a mapping as it would stand in a contexts file, such as
+        C({type: ssh, host: bastion.example.com}).
     type: raw
   target:
     description:

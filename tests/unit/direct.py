@@ -34,8 +34,9 @@ class DirectTransport:
         self._child: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         if "child" in parameters:
-            self._child = subprocess.Popen(["sleep", "1000"])
-            Path(parameters["child"]).write_text(str(self._child.pid))
+            with Path(parameters["child"]).open("w") as place:
+                self._child = subprocess.Popen(["sleep", "1000"])
+                place.write(str(self._child.pid))
 
     def check(self, deadline: float) -> None:
         del deadline

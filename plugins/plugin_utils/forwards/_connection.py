@@ -50,9 +50,9 @@ def serve(client: socket.socket, port: PortPair, number: int, line: Line) -> Non
         finally:
             channel.close()
     except Exception as exc:  # one connection must not harm another, whatever its transport raises
-        reset(client)
         line.tally.failed(_reason(exc))
         line.log(f"connection {number} to port {port.target}: {_reason(exc)}")
+        reset(client)
     finally:
         client.close()
 

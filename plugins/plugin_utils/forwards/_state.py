@@ -125,6 +125,8 @@ class ForwardFolder:
                         (self.path / f"{name}{_HELD}").unlink(missing_ok=True)
                 finally:
                     os.close(fd)
+        for path in self.path.glob(f"*{_LOCK}"):
+            _remove_if_free(path)
         alive = set(self.names())
         for path in (*self.path.glob(f"*{_LOG}"), *self.path.glob(f"*{_LOG}.1")):
             with contextlib.suppress(OSError):
@@ -158,6 +160,16 @@ def _lock_file(path: Path, deadline: float) -> int | None:
         if time.monotonic() >= deadline:
             return None
         time.sleep(_PAUSE)
+
+
+def _remove_if_free(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if _locked(fd) and _is_at(fd, path):
+                path.unlink()
+        finally:
+            os.close(fd)
 
 
 def _locked(fd: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -43,15 +45,14 @@ _CLAIM_SECONDS = 5.0
 """How long a predecessor may take to be gone."""
 _CLOSE_SECONDS = 5.0
 """How long a transport may take to end what it started."""
-_ANSWER = 1
-"""The descriptor at which the task waits for an answer: standard output."""
 
 
 class Supervisor:
     """One forward. Made and run once, by :func:`main`."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, task: TaskPipe) -> None:
         self._job = job
+        self._task = task
         self._spec = job.spec
         self._since = datetime.datetime.now(datetime.UTC)
         self._deadline = time.monotonic() + job.spec.wait_timeout
@@ -99,7 +100,7 @@ class Supervisor:
         for fd in self._lease.owners:
             self._watch(fd, self._owner_ended_at(fd))
         # a pipe whose reader is gone is an error to its writer: nobody waits for this forward any more
-        self._watch(_ANSWER, lambda: self._end("the task that started it was ended"))
+        self._watch(self._task.fd, lambda: self._end("the task that started it was ended"))
         if self._spec.direction is Direction.LOCAL:
             self._listeners = open_listeners(self._spec, self._named)
             ports = zip(self._listeners, self._spec.ports, strict=True)
@@ -146,9 +147,9 @@ class Supervisor:
             pairs = zip(far, self._spec.ports, strict=True)
             self._ports = tuple(BoundPort(each.port, port.target) for each, port in pairs)
         self._ready = True
-        self._selector.unregister(_ANSWER)
-        answer({"ready": self.status().to_json()})
+        self._selector.unregister(self._task.fd)
         self._log.take(2)
+        self._task.answer({"ready": self.status().to_json()})
         self._log(f"ready: {self._spec.target} by {transport.describe()}")
         line = Line(transport, self._tally, self._log, lambda: self._connect_timeout)
         for listener in self._listeners:
@@ -294,13 +295,21 @@ def make_transport(way: Way, spec: ForwardSpec, log: Callable[[str], None]) -> T
     return transport
 
 
-def answer(values: Mapping[str, Any]) -> None:
-    """Tell the task that waits, which needs no more."""
-    with contextlib.suppress(OSError):  # it waits no more; that is an event of the loop as well
-        os.write(_ANSWER, json.dumps(values).encode() + b"\n")
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    os.dup2(nothing, _ANSWER)
-    os.close(nothing)
+class TaskPipe:
+    """The pipe by which the task is answered: what was standard output, and is kept from children."""
+
+    def __init__(self) -> None:
+        self.fd = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for standard in (0, 1):
+            os.dup2(nothing, standard)
+        os.close(nothing)
+
+    def answer(self, values: Mapping[str, Any]) -> None:
+        """Say the only thing that the task waits for."""
+        with contextlib.suppress(OSError):  # it waits no more; that is an event of the loop as well
+            os.write(self.fd, json.dumps(values).encode() + b"\n")
+        os.close(self.fd)
 
 
 def _now() -> datetime.datetime:
@@ -314,14 +323,16 @@ def _iso(moment: datetime.datetime) -> str:
 def main() -> None:
     """Read a job from standard input, and be its supervisor."""
     job = Job.decode(sys.stdin.buffer.read())
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    task = TaskPipe()
     status = 0
     try:
-        Supervisor(job).run()
+        Supervisor(job, task).run()
     except ForwardError as exc:
-        answer({"error": str(exc)})
+        task.answer({"error": str(exc)})
+        status = 1
+    except Exception as exc:  # a defect: said to the user in a line, and where it is known from to the log
+        traceback.print_exc()
+        task.answer({"error": f"forward '{job.spec.name}': {type(exc).__name__}: {exc}"})
         status = 1
     # threads that still hang in a connection must not hold up the end
     os._exit(status)
