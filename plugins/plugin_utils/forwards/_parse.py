@@ -202,6 +202,7 @@ def _number(text: str, digits: str, least: int) -> int:
 def _meant(number: int) -> str:
     """Return the remedy for a number that is too large; YAML takes 8022:22 without quotes for hours and minutes."""
     high, low = divmod(number, 60)
+    remedy = "Write a number from 1 to 65535."
     if number > 65535 and 0 < high < 65536 and low:
-        return f'Pairs need quotes, for YAML reads {high}:{low} as {number}: write "{high}:{low}", if that is meant.'
-    return "Write a number from 1 to 65535."
+        return f'{remedy} If {high}:{low} was meant, put it in quotes: YAML reads it as {number} without.'
+    return remedy
