@@ -204,5 +204,5 @@ def _meant(number: int) -> str:
     high, low = divmod(number, 60)
     remedy = "Write a number from 1 to 65535."
     if number > 65535 and 0 < high < 65536 and low:
-        return f'{remedy} If {high}:{low} was meant, put it in quotes: YAML reads it as {number} without.'
+        return f"{remedy} If {high}:{low} was meant, put it in quotes: YAML reads it as {number} without."
     return remedy

@@ -64,7 +64,7 @@ def test_ports_are_read(text: Any, pair: PortPair) -> None:
         ([":0"], "0 in ':0' is no port"),
         (["0"], "0 in '0' is no port"),
         (["65536"], "no port. Write a number from 1 to 65535"),
-        ([481342], 'If 8022:22 was meant, put it in quotes'),
+        ([481342], "If 8022:22 was meant, put it in quotes"),
         (["9" * 5000], "is no port"),
         (["127.0.0.1:9000:9000"], "addresses go to 'bind' and 'target'"),
         (["http:9000"], "'http' in 'http:9000' is no number"),
