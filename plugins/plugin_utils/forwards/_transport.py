@@ -27,6 +27,16 @@ class Channel(Protocol):
         """Cut it, from any thread; relay returns or raises then."""
 
 
+@dataclass(frozen=True)
+class FarListener:
+    """A port that listens at the far end."""
+
+    arrivals: socket.socket
+    """Listens here: what connects to the port at the far end arrives in it (a Unix socket of nobody else's)."""
+    port: int
+    """The port at the far end; the one that was allocated where any would do."""
+
+
 class Transport(Protocol):
     """The way to one target. All methods may be called from several threads."""
 
@@ -40,10 +50,13 @@ class Transport(Protocol):
     def connect(self, port: PortPair, deadline: float) -> Channel:
         """Connect to a port of the target. Raises Unavailable if it may be tried again, else ForwardError."""
 
-    def bound(self) -> tuple[int, ...]:
-        """Return the ports that listen at the far end, in the order of the specification.
+    def bound(self) -> tuple[FarListener, ...]:
+        """Return what listens at the far end, in the order of the ports of the specification.
 
-        Called after ``check``, and only for Direction.REMOTE; where this machine listens there are none.
+        Called after ``check``, and only for Direction.REMOTE; where this machine listens there are none. A supervisor
+        accepts from ``arrivals`` as it would from a listener of its own, asks ``connect`` for the port of this machine
+        that the connection is for, and relays. The sockets stay the same, and stay open until ``close``, while the way
+        to the far end is lost and found again.
         """
 
     @property
