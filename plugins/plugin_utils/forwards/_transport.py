@@ -20,7 +20,8 @@ class Channel(Protocol):
         """Move bytes both ways until both directions have ended, then close both.
 
         The end of one direction is passed on (half-close). ``count`` is told how many bytes went to the far end and how
-        many came from it. Raises OSError if either side was cut. May be called once, from a thread of its own.
+        many came from it. Raises OSError if either side was cut, and leaves ``client`` open then: it is to be reset, so
+        that nobody takes a cut for the end. May be called once, from a thread of its own.
         """
 
     def close(self) -> None:
