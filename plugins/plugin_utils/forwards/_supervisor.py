@@ -141,8 +141,10 @@ class Supervisor:
     def _begin(self, transport: Transport) -> None:
         """Serve: the far end has been reached."""
         if self._spec.direction is Direction.REMOTE:
-            pairs = zip(transport.bound(), self._spec.ports, strict=True)
-            self._ports = tuple(BoundPort(listen, port.target) for listen, port in pairs)
+            far = transport.bound()
+            self._listeners = [each.arrivals for each in far]
+            pairs = zip(far, self._spec.ports, strict=True)
+            self._ports = tuple(BoundPort(each.port, port.target) for each, port in pairs)
         self._ready = True
         self._selector.unregister(_ANSWER)
         answer({"ready": self.status().to_json()})
