@@ -67,6 +67,11 @@ class Service:
                 client.shutdown(socket.SHUT_RDWR)
         self._clients.clear()
 
+    def forget(self) -> list[socket.socket]:
+        """Leave the connections there are to themselves: ``stop`` will not end them. Returns them."""
+        kept, self._clients = self._clients, []
+        return kept
+
     def start(self) -> None:
         """Listen on the same port again."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
@@ -77,7 +82,8 @@ def login_to(host: SshHost, **changes: object) -> SshLogin:
     """Return how to log in to a host of the test bed."""
     *argv, destination = host.ssh_argv()
     fields = {"password": host.password or "", "environment": kept_environment(), "folder": os.getcwd(), **changes}  # noqa: PTH109
-    return SshLogin("alpha", tuple(argv), destination, **fields)  # type: ignore[arg-type]
+    fields.setdefault("destination", destination)
+    return SshLogin("alpha", tuple(argv), **fields)  # type: ignore[arg-type]
 
 
 class SshForward:
@@ -143,9 +149,7 @@ def local(port: int, target: str = "127.0.0.1", connect_timeout: float = SECONDS
 def remote(to: int, listen: int = 0, bind: str = "127.0.0.1", connect_timeout: float = SECONDS) -> ForwardSpec:
     """Return a forward from a port of an SSH host to one of this machine."""
     pair = PortPair(listen, to)
-    return ForwardSpec(
-        "test", "alpha", "127.0.0.1", (pair,), bind, Direction.REMOTE, connect_timeout=connect_timeout
-    )
+    return ForwardSpec("test", "alpha", "127.0.0.1", (pair,), bind, Direction.REMOTE, connect_timeout=connect_timeout)
 
 
 @contextlib.contextmanager

@@ -5,26 +5,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import select
+import threading
 from collections.abc import Callable
 
-from .._linux import splice
+from .._linux import PIPE_SIZE, splice
 
 _CHUNK = 1 << 20
 _TURNS = 16
 """How often one direction may go on before the other one has its turn."""
+_LONG = 1 << 20
+"""Bytes after which a direction is worth a large pipe."""
+
+
+class LargePipes:
+    """Makes the pipes of long streams large, which saves a third of the time; a few at a time.
+
+    A user's pipes may have 64 MiB together, unless the system says otherwise (pipe-user-pages-soft, pipe(7)); a process
+    that took it all would leave other programs of the user with pipes of a page or two.
+    """
+
+    def __init__(self, most: int = 16) -> None:
+        self._left = threading.BoundedSemaphore(most)
+
+    def take(self, fd: int) -> bool:
+        """Make a pipe large, if it can be; whoever was told so gives it back."""
+        if not self._left.acquire(blocking=False):
+            return False
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        return True
+
+    def give_back(self) -> None:
+        """Tell that a large pipe was closed, or will be at once."""
+        self._left.release()
 
 
 class Flow:
     """One direction, from a descriptor to another; one of them is a pipe, or ``through`` is one (read, write end).
 
-    Descriptors of sockets must not block. ``ended`` passes the end of the source on to the target.
+    Descriptors of sockets must not block. ``ended`` passes the end of the source on to the target. ``pipe`` is made
+    large once the stream is a long one; who relays calls ``close`` at last.
     """
 
     def __init__(
-        self, source: int, target: int, ended: Callable[[], None], through: tuple[int, int] | None = None
+        self,
+        source: int,
+        target: int,
+        ended: Callable[[], None],
+        pipe: tuple[int, LargePipes],
+        through: tuple[int, int] | None = None,
     ) -> None:
         self.source = source
         self.target = target
@@ -35,6 +69,9 @@ class Flow:
         self._through = through
         self._held = 0
         self._blocked = False
+        self._until_long = _LONG
+        self._pipe, self._large = pipe
+        self._is_large = False
         self._look = select.poll()
         self._look.register(source, select.POLLIN)
 
@@ -43,16 +80,32 @@ class Flow:
         """The descriptor it waits for, and the event."""
         return (self.target, select.POLLOUT) if self._blocked else (self.source, select.POLLIN)
 
+    def close(self) -> None:
+        """Give back what is limited."""
+        if self._is_large:
+            self._large.give_back()
+            self._is_large = False
+
     def advance(self) -> None:
         """Move what can be moved now; raise OSError if an end is broken."""
+        if self._until_long > 0:
+            self._until_long -= self._advance()
+            if self._until_long <= 0:
+                self._is_large = self._large.take(self._pipe)
+        else:
+            self._advance()
+
+    def _advance(self) -> int:
+        before = self.moved
         for _turn in range(_TURNS):
             try:
                 count = self._move() if self._through is None else self._move_through(*self._through)
             except BlockingIOError:
-                return
+                break
             if count == 0:
                 self.finish()
-                return
+                break
+        return self.moved - before
 
     def finish(self) -> None:
         """Pass on that nothing more comes; raise OSError if that is not true."""

@@ -24,7 +24,7 @@ from ._burrow import Burrow
 from ._errors import ForwardError, Unavailable
 from ._mux import MuxConnection, MuxError, Refused
 from ._spec import Direction, ForwardSpec, PortPair
-from ._splice import Flow, close_all, relay
+from ._splice import Flow, LargePipes, close_all, relay
 from ._ssh_arrivals import Arrivals
 from ._ssh_login import SshLogin
 from ._ssh_master import LoginError, SshMaster
@@ -55,6 +55,7 @@ class SshTransport:
         if spec.direction is Direction.REMOTE:
             self._arrivals = Arrivals(spec, self._burrow.path, login.destination)
         self._master = SshMaster(login, self._burrow.path, log, self._arrivals.ask if self._arrivals else None)
+        self._large = LargePipes()
         self._lock = threading.Lock()
         self._channels: set[Channel] = set()
         self._started = False
@@ -130,7 +131,7 @@ class SshTransport:
                 _close(control, *up, *down)
                 raise
             close_all([up[0], down[1]])
-            return _SshChannel(control, up[1], down[0], self._master, self._forget)
+            return _SshChannel(control, up[1], down[0], self._master, self._forget, self._large)
 
     def _refused(self, where: str) -> Exception:
         said = self._master.refusal() or "the far end refused"
@@ -160,14 +161,15 @@ class SshTransport:
             raise Unavailable(
                 f"{where[0]}:{where[1]} on this machine cannot be reached: {exc.strerror or exc}"
             ) from exc
-        return _SocketChannel(target, self._forget)
+        return _SocketChannel(target, self._forget, self._large)
 
 
 class _Ended:
     """What both kinds of channel share: they are closed once, by whoever relays, and cut by anybody."""
 
-    def __init__(self, forget: Callable[[Any], None]) -> None:
+    def __init__(self, forget: Callable[[Any], None], large: LargePipes) -> None:
         self._forget = forget
+        self._large = large
         self._lock = threading.Lock()
         self._client: socket.socket | None = None
         self._cut = False
@@ -225,18 +227,26 @@ class _SshChannel(_Ended):
     """A channel of ssh: a pipe to it, a pipe from it, and the connection that it was asked for by."""
 
     def __init__(
-        self, control: MuxConnection, up: int, down: int, master: SshMaster, forget: Callable[[Any], None]
+        self,
+        control: MuxConnection,
+        up: int,
+        down: int,
+        master: SshMaster,
+        forget: Callable[[Any], None],
+        large: LargePipes,
     ) -> None:
-        super().__init__(forget)
+        super().__init__(forget, large)
         self._control = control
         self._up = [up]
         self._down = [down]
         self._master = master
 
     def _move(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        ask = Flow(client.fileno(), self._up[0], partial(close_all, self._up))
-        answer = Flow(self._down[0], client.fileno(), partial(self._ended_by_far, client))
-        relay(ask, answer, count, HALF_OPEN_SECONDS)
+        up, down = (self._up[0], self._large), (self._down[0], self._large)
+        ask = Flow(client.fileno(), up[0], partial(close_all, self._up), up)
+        answer = Flow(down[0], client.fileno(), partial(self._ended_by_far, client), down)
+        with contextlib.closing(ask), contextlib.closing(answer):
+            relay(ask, answer, count, HALF_OPEN_SECONDS)
 
     def _ended_by_far(self, client: socket.socket) -> None:
         # ssh that is gone closes its pipes as well; one that is there has told the truth
@@ -256,18 +266,20 @@ class _SshChannel(_Ended):
 class _SocketChannel(_Ended):
     """A connection to a port of this machine."""
 
-    def __init__(self, target: socket.socket, forget: Callable[[Any], None]) -> None:
-        super().__init__(forget)
+    def __init__(self, target: socket.socket, forget: Callable[[Any], None], large: LargePipes) -> None:
+        super().__init__(forget, large)
         target.setblocking(False)
         self._target = target
 
     def _move(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
         first, second = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         try:
-            ask = Flow(client.fileno(), self._target.fileno(), partial(_end, self._target), first)
-            answer = Flow(self._target.fileno(), client.fileno(), partial(_end, client), second)
-            # here the far end is who asks
-            relay(ask, answer, lambda asked, answered: count(answered, asked), HALF_OPEN_SECONDS)
+            asked, target = client.fileno(), self._target.fileno()
+            ask = Flow(asked, target, partial(_end, self._target), (first[1], self._large), first)
+            answer = Flow(target, asked, partial(_end, client), (second[1], self._large), second)
+            with contextlib.closing(ask), contextlib.closing(answer):
+                # here the far end is who asks
+                relay(ask, answer, lambda came, went: count(went, came), HALF_OPEN_SECONDS)
         finally:
             close_all([*first, *second])
 
