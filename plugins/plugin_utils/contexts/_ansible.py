@@ -23,6 +23,7 @@ from ansible.utils.path import unfrackpath
 
 from ._base import Context, ContextError
 from ._become import BecomePlugin
+from ._definition import Surroundings, parse_contexts
 from ._kubectl import Kubectl, access
 from ._kubernetes import KubernetesContext
 from ._local import LocalContext
@@ -66,6 +67,19 @@ class ContextResolver:
             return self._peer(name, become, become_user)
         except AnsibleError as exc:
             raise ContextError(name or "the task's host", "reading its connection variables", str(exc)) from exc
+
+    def resolve_or_define(self, given: Any, name: str) -> Context:
+        """Return the context of a name, or one that stands in a task itself, as it would stand in a contexts file.
+
+        The latter is called ``name``. Raises ContextError.
+        """
+        if not isinstance(given, Mapping):
+            return self.resolve(str(given))
+        (definition,) = parse_contexts({"contexts": {name: given}}, Surroundings("the task"))
+        try:
+            return self._load(name, dict(definition.variables), None, None)
+        except AnsibleError as exc:
+            raise ContextError(name, "reading its connection variables", str(exc)) from exc
 
     def _own_host(self, become: bool | None, become_user: str | None) -> Context:
         name = self._task.delegate_to or self._vars.get("inventory_hostname", "localhost")

@@ -60,8 +60,8 @@ def serve(client: socket.socket, port: PortPair, number: int, line: Line) -> Non
 def prepare(client: socket.socket) -> None:
     """Set a client's socket up for a relay."""
     client.setblocking(True)
-    if client.family == socket.AF_UNIX:  # it came from the far end
-        return
+    if client.family == socket.AF_UNIX:
+        return  # it came by way of the far end
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:

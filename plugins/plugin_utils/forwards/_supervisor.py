@@ -151,7 +151,9 @@ class Supervisor:
         self._log.take(2)
         self._log(f"ready: {self._spec.target} by {transport.describe()}")
         line = Line(transport, self._tally, self._log, lambda: self._connect_timeout)
-        self._door.begin(dict(zip(self._listeners, self._spec.ports, strict=False)), line)
+        for listener in self._listeners:
+            listener.setblocking(False)
+        self._door.begin(dict(zip(self._listeners, self._spec.ports, strict=True)), line)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
