@@ -24,7 +24,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors imp
 from testbed.processes import await_exit, children_of, command_of
 
 from .forwarding import SECONDS, Service, SshForward, forwarded, local, login_to, remote
-from .support import Hosts
+from .support import Hosts, Inventories, assert_no_traceback, play
 
 pytestmark = pytest.mark.node
 
@@ -75,7 +75,7 @@ def test_bytes_go_both_ways_from_a_port_of_the_far_end(ssh_host: Hosts, service:
 def test_many_connections_one_after_another_and_at_once_are_all_served(ssh_host: Hosts, service: Service) -> None:
     with forwarded(ssh_host(), local(service.port)) as forward:
         before = _descriptors()
-        for number in range(300):
+        for number in range(100):
             with forward.client() as client:
                 assert _exchange(client, b"%d" % number) == b"%d" % number
         answers: dict[int, bytes] = {}
@@ -259,6 +259,44 @@ def test_ssh_ends_with_a_supervisor_that_is_killed(ssh_host: Hosts, service: Ser
     # what it left on disk goes with the next
     with forwarded(host, local(service.port)):
         pass
+
+
+def test_a_play_forwards_both_ways_by_a_context(ssh_host: Hosts, inventory: Inventories, service: Service) -> None:
+    host = ssh_host()
+    made = inventory(host)
+    far = {"name": "far", "context": host.name, "direction": "remote", "ports": [f"0:{service.port}"]}
+    near = {"name": "near", "context": host.name, "target": "127.0.0.1", "ports": [f":{service.port}"]}
+    again = {"name": "again", **_forward("near", near)}
+    tasks = [
+        {"name": "near", **_forward("near", near)},
+        {"name": "far", **_forward("far", far)},
+        again,
+        {
+            "name": "reach both",
+            "ansible.builtin.wait_for": {"host": "127.0.0.1", "port": "{{ item }}", "timeout": 5},
+            "loop": ["{{ near.ports[0].listen }}", "{{ far.ports[0].listen }}"],
+        },
+        {"name": "stop", "manifold.core.port_forward": {"name": "near", "state": "absent"}},
+        {"name": "info", "manifold.core.port_forward_info": {}},
+    ]
+    state = made.directory / "state"
+    result = made.run_playbook([play(*tasks)], env={"XDG_STATE_HOME": str(state)}).check()
+    assert result.task("near").result["changed"]
+    assert not result.task("again").result["changed"]
+    assert [each["name"] for each in result.task("info").result["forwards"]] == ["far"]
+    assert_no_traceback(result)
+    # the other one ended with the play
+    port = result.task("far").result["ports"][0]["listen"]
+    _await(lambda: _is_closed(port))
+
+
+def _forward(name: str, options: dict[str, object]) -> dict[str, object]:
+    return {"manifold.core.port_forward": options, "register": name}
+
+
+def _is_closed(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _await(condition: object, seconds: float = SECONDS) -> None:
