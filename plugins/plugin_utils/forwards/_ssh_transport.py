@@ -65,7 +65,7 @@ class SshTransport:
         return self._master.restarts
 
     def describe(self) -> str:
-        return f"{self._spec.target} by SSH to {self._login.destination}"
+        return f"SSH to {self._login.destination}"
 
     def bound(self) -> tuple[FarListener, ...]:
         return self._arrivals.bound() if self._arrivals is not None else ()
