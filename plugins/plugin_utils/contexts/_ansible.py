@@ -222,13 +222,14 @@ def _ssh_command(connection: Any) -> SshCommand:
     argv = tuple(connection._build_command(executable, "ssh"))
     if hasattr(connection, "_sshpass_cmd"):  # newer cores put sshpass in front elsewhere
         argv = (*connection._sshpass_cmd(), *argv)
-    password = connection.get_option("password") or connection._play_context.password
+    password = str(connection.get_option("password") or connection._play_context.password or "")
+    prompt = str(connection.get_option("sshpass_prompt") or "")
     directory = str(unfrackpath(connection.get_option("control_path_dir")))
-    digest = hashlib.sha256(str(password).encode()).hexdigest() if password else ""
+    digest = hashlib.sha256(password.encode()).hexdigest() if password else ""
     if connection.sshpass_pipe:
         read_end, write_end = connection.sshpass_pipe
         connection.sshpass_pipe = None
-        os.write(write_end, str(password).encode() + b"\n")
+        os.write(write_end, password.encode() + b"\n")
         os.close(write_end)
         return SshCommand(
             executable,
@@ -238,6 +239,8 @@ def _ssh_command(connection: Any) -> SshCommand:
             pass_fds=(read_end,),
             started=_close_once(read_end),
             secret_digest=digest,
+            password=password,
+            prompt=prompt,
         )
     environment = connection._init_shm().get("env")
     memory = connection.shm
@@ -249,7 +252,15 @@ def _ssh_command(connection: Any) -> SshCommand:
                 memory.unlink()
 
     return SshCommand(
-        executable, argv, destination, directory, env=environment, close=free_memory, secret_digest=digest
+        executable,
+        argv,
+        destination,
+        directory,
+        env=environment,
+        close=free_memory,
+        secret_digest=digest,
+        password=password,
+        prompt=prompt,
     )
 
 

@@ -14,56 +14,23 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ._base import Context, ContextError, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
 from ._ciphers import cipher_options, light_exchange_options
+from ._ssh_diagnosis import diagnose
 
 PERSIST_SECONDS = 60
 """How long a master waits for the next task, as Ansible's own masters do."""
 
 _MAX_SOCKET_PATH = 104 - 18
 """``sun_path`` less the suffix that ssh adds while it binds the socket."""
-
-_DIAGNOSES: tuple[tuple[str, str, str], ...] = (
-    (
-        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "the host key is unknown or has changed",
-        "Compare the key with the host's administrator and add it to known_hosts.",
-    ),
-    (
-        r"not accessible: No such file|no such identity|Load key|UNPROTECTED PRIVATE KEY",
-        "{line}",
-        "Check ansible_ssh_private_key_file: it must exist and only you may read it.",
-    ),
-    (
-        r"Permission denied",
-        "the SSH server refused the login ({line})",
-        "Check user, key (ansible_ssh_private_key_file), agent or password of this context.",
-    ),
-    (
-        r"Could not resolve hostname",
-        "{line}",
-        "Check ansible_host of this context.",
-    ),
-    (
-        r"Connection refused",
-        "{line}",
-        "Check that an SSH server listens there (ansible_host, ansible_port).",
-    ),
-    (
-        r"timed out|No route to host|Network is unreachable",
-        "{line}",
-        "Check the network, ansible_host and ansible_port.",
-    ),
-)
 
 
 def _nothing() -> None:
@@ -88,6 +55,10 @@ class SshCommand:
     """Frees what askpass reads the password from; called when no process needs it any more."""
     secret_digest: str = ""
     """Tells passwords apart in the control path without revealing them."""
+    password: str = field(default="", repr=False)
+    """For a process that outlives the task, which cannot read what was passed."""
+    prompt: str = ""
+    """A part of the prompt that the password answers; empty for the usual one."""
 
     @property
     def options_at(self) -> int:
@@ -122,6 +93,17 @@ class SshContext(Context):
     def close(self) -> None:
         while self._closers:
             self._closers.pop()()
+
+    def own_connection(self) -> tuple[SshCommand, list[bytes]]:
+        """Return how somebody else is to make a connection, and ssh with its options for it.
+
+        The cipher that costs least is among them. Nothing that was opened for a password stays open.
+        """
+        command = self._build()
+        command.started()
+        ssh, *words = command.argv[command.options_at - 1 :]
+        chosen = [word.encode() for word in cipher_options(ssh, words, command.destination.encode())]
+        return command, [ssh, *chosen, *words]
 
     @property
     def server(self) -> str:
@@ -175,12 +157,7 @@ class SshContext(Context):
         )
 
     def diagnose(self, output: str, status: int | None) -> Diagnosis:
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        for pattern, cause, remedy in _DIAGNOSES:
-            for line in lines:
-                if re.search(pattern, line):
-                    return Diagnosis(cause.format(line=line), remedy)
-        return super().diagnose(output, status)
+        return diagnose(output) or super().diagnose(output, status)
 
     @staticmethod
     def _is_up(command: SshCommand, path: Path) -> bool:

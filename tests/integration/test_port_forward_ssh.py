@@ -1,0 +1,311 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forwards over SSH, with the real ssh and the real sshd."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors import ForwardError, Unavailable
+
+from testbed.processes import await_exit, children_of, command_of
+
+from .forwarding import SECONDS, Service, SshForward, forwarded, local, login_to, remote
+from .support import Hosts, Inventories, assert_no_traceback, play
+
+pytestmark = pytest.mark.node
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    yield made
+    made.stop()
+
+
+def _exchange(client: socket.socket, data: bytes) -> bytes:
+    """Send everything, end the sending, and return all that comes."""
+
+    def send() -> None:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    received = b""
+    while more := client.recv(1 << 18):
+        received += more
+    sender.join(SECONDS)
+    return received
+
+
+def test_bytes_arrive_whole_and_the_end_of_one_direction_is_passed_on(ssh_host: Hosts, service: Service) -> None:
+    data = os.urandom(5_000_003)
+    with forwarded(ssh_host(), local(service.port)) as forward:
+        with forward.client() as client:
+            received = _exchange(client, data)
+        assert hashlib.sha256(received).digest() == hashlib.sha256(data).digest()
+        counts = forward.tally.read()
+        assert (counts.bytes_up, counts.bytes_down) == (len(data), len(data))
+
+
+def test_bytes_go_both_ways_from_a_port_of_the_far_end(ssh_host: Hosts, service: Service) -> None:
+    data = os.urandom(3_000_003)
+    with forwarded(ssh_host(), remote(service.port)) as forward:
+        assert forward.port() > 0
+        with forward.client() as client:
+            assert _exchange(client, data) == data
+        counts = forward.tally.read()
+        assert (counts.bytes_up, counts.bytes_down) == (len(data), len(data))
+
+
+def test_many_connections_one_after_another_and_at_once_are_all_served(ssh_host: Hosts, service: Service) -> None:
+    with forwarded(ssh_host(), local(service.port)) as forward:
+        before = _descriptors()
+        for number in range(100):
+            with forward.client() as client:
+                assert _exchange(client, b"%d" % number) == b"%d" % number
+        answers: dict[int, bytes] = {}
+
+        def one(number: int) -> None:
+            with forward.client() as client:
+                answers[number] = _exchange(client, b"%d" % number * 1000)
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert answers == {number: b"%d" % number * 1000 for number in range(200)}
+        assert forward.transport.restarts == 0
+        _await(lambda: forward.tally.read().active == 0)
+        assert _descriptors() <= before + 5
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["local", "remote"])
+def test_a_connection_waits_until_what_it_is_for_is_there(ssh_host: Hosts, service: Service, far: bool) -> None:
+    spec = remote(service.port) if far else local(service.port)
+    with forwarded(ssh_host(), spec) as forward:
+        service.stop()
+        with forward.client() as waiting:
+            waiting.sendall(b"early")
+            _await(lambda: forward.tally.read().last_error)
+            assert "Connection refused" in forward.tally.read().last_error
+            service.start()
+            waiting.shutdown(socket.SHUT_WR)
+            assert waiting.recv(100) == b"early"
+        assert forward.transport.restarts == 0
+
+
+def test_a_refused_connection_harms_no_other(ssh_host: Hosts, service: Service) -> None:
+    with forwarded(ssh_host(), local(service.port, connect_timeout=0.3)) as forward, forward.client() as other:
+        other.sendall(b"a")
+        assert other.recv(1) == b"a"
+        kept = service.forget()
+        service.stop()
+        with forward.client() as refused, pytest.raises(ConnectionResetError):
+            refused.recv(1)
+        other.sendall(b"b")
+        assert other.recv(1) == b"b"
+        assert len(kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "port", "error", "says"),
+    [
+        ("127.0.0.1", 1, Unavailable, "Connection refused"),
+        ("no-such-host.invalid", 80, ForwardError, "Name or service not known"),
+    ],
+)
+def test_what_the_far_end_says_is_said(
+    ssh_host: Hosts, target: str, port: int, error: type[Exception], says: str
+) -> None:
+    with forwarded(ssh_host(), local(port, target)) as forward:
+        with pytest.raises(error, match=says) as caught:
+            forward.transport.connect(forward.spec.ports[0], time.monotonic() + 5)
+        assert f"{target}:{port}" in str(caught.value)
+
+
+def test_a_server_that_forbids_forwarding_is_named(ssh_host: Hosts, service: Service) -> None:
+    with (
+        forwarded(ssh_host(config=["AllowTcpForwarding no"]), local(service.port)) as forward,
+        pytest.raises(ForwardError, match="AllowTcpForwarding"),
+    ):
+        forward.transport.connect(forward.spec.ports[0], time.monotonic() + 5)
+
+
+def test_the_server_cutting_the_connection_resets_clients_and_the_next_one_is_served(
+    ssh_host: Hosts, service: Service
+) -> None:
+    host = ssh_host()
+    with forwarded(host, local(service.port)) as forward:
+        with forward.client() as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            host.server.kill_sessions()
+            # never the end of data where there may be more
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        with forward.client() as client:
+            assert _exchange(client, b"again") == b"again"
+        assert forward.transport.restarts == 1
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for(ssh_host: Hosts, service: Service) -> None:
+    host = ssh_host()
+    with forwarded(host, local(service.port)) as forward:
+        host.server.close()
+        with forward.client() as client:
+            _await(lambda: any("failed" in line for line in forward.words))
+            host.server.restart()
+            assert _exchange(client, b"still here") == b"still here"
+
+
+def test_a_far_port_is_the_same_after_the_connection_was_lost(ssh_host: Hosts, service: Service) -> None:
+    host = ssh_host()
+    with forwarded(host, remote(service.port)) as forward:
+        port = forward.port()
+        host.server.kill_sessions()
+        _await(lambda: forward.transport.restarts == 1)
+        assert forward.port() == port
+        with forward.client() as client:
+            assert _exchange(client, b"again") == b"again"
+
+
+def test_a_far_port_beyond_loopback_has_to_be_allowed_by_the_server(ssh_host: Hosts, service: Service) -> None:
+    with (
+        pytest.raises(ForwardError, match="GatewayPorts clientspecified"),
+        forwarded(ssh_host(), remote(service.port, bind="0.0.0.0")),
+    ):
+        pass
+    host = ssh_host(config=["GatewayPorts clientspecified"])
+    with forwarded(host, remote(service.port, bind="0.0.0.0")) as forward, forward.client() as client:
+        assert _exchange(client, b"x") == b"x"
+
+
+def test_a_far_port_that_is_taken_is_told(ssh_host: Hosts, service: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        # where only 127.0.0.1 is taken sshd listens on ::1, and says it is fine
+        with pytest.raises(ForwardError, match=f"port {port}"), forwarded(ssh_host(), remote(service.port, port)):
+            pass
+
+
+def test_a_login_that_fails_is_told_at_once(ssh_host: Hosts, service: Service) -> None:
+    host = ssh_host()
+    forward = SshForward(host, local(service.port), login_to(host, destination="nobody@127.0.0.1"))
+    try:
+        with pytest.raises(ForwardError, match="refused the login"):
+            forward.open()
+    finally:
+        forward.close()
+
+
+def test_a_password_reaches_ssh_and_nothing_that_others_see(ssh_host: Hosts, service: Service) -> None:
+    host = ssh_host(password="pass word 'x'")
+    with forwarded(host, local(service.port)) as forward:
+        with forward.client() as client:
+            assert _exchange(client, b"x") == b"x"
+        for pid in children_of(os.getpid()):
+            for what in ("cmdline", "environ"):
+                with contextlib.suppress(OSError):
+                    assert b"pass word" not in Path(f"/proc/{pid}/{what}").read_bytes()
+        assert not any("pass word" in line for line in forward.words)
+
+
+def test_ssh_ends_with_a_supervisor_that_is_killed(ssh_host: Hosts, service: Service) -> None:
+    host = ssh_host()
+    program = (
+        "import json, sys, time\n"
+        "from integration.forwarding import SshForward, SshLogin, local\n"
+        "given = json.load(sys.stdin)\n"
+        "forward = SshForward(None, local(given['port']), SshLogin.of(given['login'])).open()\n"
+        "print(forward.port(), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    given = json.dumps({"port": service.port, "login": login_to(host).parameters()})
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(given)
+        process.stdin.close()
+        port = int(process.stdout.readline())
+        children = [pid for pid in children_of(process.pid) if "ssh" in command_of(pid)]
+        assert children
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            process.send_signal(signal.SIGKILL)
+            assert await_exit(children, SECONDS) == []
+    # what it left on disk goes with the next
+    with forwarded(host, local(service.port)):
+        pass
+
+
+def test_a_play_forwards_both_ways_by_a_context(ssh_host: Hosts, inventory: Inventories, service: Service) -> None:
+    host = ssh_host()
+    made = inventory(host)
+    far = {"name": "far", "context": host.name, "direction": "remote", "ports": [f"0:{service.port}"]}
+    near = {"name": "near", "context": host.name, "target": "127.0.0.1", "ports": [f":{service.port}"]}
+    again = {"name": "again", **_forward("near", near)}
+    tasks = [
+        {"name": "near", **_forward("near", near)},
+        {"name": "far", **_forward("far", far)},
+        again,
+        {
+            "name": "reach both",
+            "ansible.builtin.wait_for": {"host": "127.0.0.1", "port": "{{ item }}", "timeout": 5},
+            "loop": ["{{ near.ports[0].listen }}", "{{ far.ports[0].listen }}"],
+        },
+        {"name": "stop", "manifold.core.port_forward": {"name": "near", "state": "absent"}},
+        {"name": "info", "manifold.core.port_forward_info": {}},
+    ]
+    state = made.directory / "state"
+    result = made.run_playbook([play(*tasks)], env={"XDG_STATE_HOME": str(state)}).check()
+    assert result.task("near").result["changed"]
+    assert not result.task("again").result["changed"]
+    assert [each["name"] for each in result.task("info").result["forwards"]] == ["far"]
+    assert_no_traceback(result)
+    # the other one ended with the play
+    port = result.task("far").result["ports"][0]["listen"]
+    _await(lambda: _is_closed(port))
+
+
+def _forward(name: str, options: dict[str, object]) -> dict[str, object]:
+    return {"manifold.core.port_forward": options, "register": name}
+
+
+def _is_closed(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _await(condition: object, seconds: float = SECONDS) -> None:
+    """Wait for what another thread brings about."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
