@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -173,7 +174,7 @@ class Upgraded:
     """A connection that speaks another protocol now."""
 
     socket: socket.socket
-    headers: Mapping[str, str]
+    headers: Message
     """Those of the answer; names in any case."""
 
 

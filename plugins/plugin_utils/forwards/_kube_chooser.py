@@ -77,7 +77,9 @@ class Chooser:
             now, last = time.monotonic(), self.current
             self._failed = {uid: when for uid, when in self._failed.items() if now - when < _AVOIDED}
             # the one that is used stays, unless it failed; of those that failed, the one that did so first is next
-            pod = min(picture.pods, key=lambda each: (self._failed.get(each.uid, 0.0), not last or each.uid != last.uid))
+            pod = min(
+                picture.pods, key=lambda each: (self._failed.get(each.uid, 0.0), not last or each.uid != last.uid)
+            )
             if last is not None and last.uid != pod.uid:
                 self.changes += 1
                 self._log(f"from pod {last.name} to pod {pod.name}")

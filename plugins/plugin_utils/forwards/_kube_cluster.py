@@ -63,7 +63,9 @@ class Cluster:
         try:
             return picture_of(target, found, pods)
         except NoPod as exc:
-            text = f"context '{self._parameters.context}': finding a pod of {target} in namespace {namespace}: {exc.cause}"
+            text = (
+                f"context '{self._parameters.context}': finding a pod of {target} in namespace {namespace}: {exc.cause}"
+            )
             raise Unavailable(sentence(text, exc.remedy)) from exc
 
     def tunnel(self, pod: str, deadline: float) -> Tunnel:

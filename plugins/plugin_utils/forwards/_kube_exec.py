@@ -54,7 +54,9 @@ def run_plugin(
         return f"the credential plugin {command} cannot be run: {why}"
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        return f"the credential plugin {command} ended with status {done.returncode}: {lines[-1] if lines else 'no text'}"
+        return (
+            f"the credential plugin {command} ended with status {done.returncode}: {lines[-1] if lines else 'no text'}"
+        )
     try:
         status = json.loads(done.stdout)["status"]
         found = Credentials(status.get("token"), status.get("clientCertificateData"), status.get("clientKeyData"))

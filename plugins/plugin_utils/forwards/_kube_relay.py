@@ -130,7 +130,9 @@ class Relay:
         if not pair.pending and tunnel.pending:
             seconds = 0.0
         # what waits for the client needs no news of the tunnel, and its end would be news again and again
-        self._watch(tunnel.fd, (0 if pair.pending else tunnel.waits_for_input) | _if(not tunnel.idle, tunnel.waits_for_output))
+        self._watch(
+            tunnel.fd, (0 if pair.pending else tunnel.waits_for_input) | _if(not tunnel.idle, tunnel.waits_for_output)
+        )
         client = _if(bool(pair.pending), select.POLLOUT) | _if(takes_more, select.POLLIN)
         self._watch(self._client.fileno(), client, always=not self._passed_end)
         events = dict(self._poll.poll(seconds * 1000))

@@ -137,7 +137,10 @@ def picture_of(target: Target, found: Obj, pods: Sequence[Obj]) -> Picture:
     if target.kind is PodKind.SERVICE:
         ports = tuple(
             _ServicePort(
-                each["port"], each.get("name") or "", each.get("targetPort") or each["port"], each.get("protocol", "TCP")
+                each["port"],
+                each.get("name") or "",
+                each.get("targetPort") or each["port"],
+                each.get("protocol", "TCP"),
             )
             for each in spec.get("ports") or ()
         )

@@ -35,7 +35,9 @@ _REFUSAL = 0.2
 """Seconds in which a pod's node says that nobody listens at a port; it says nothing when somebody does."""
 
 
-def make_transport(_spec: ForwardSpec, parameters: Mapping[str, Any], log: Callable[[str], None]) -> KubernetesTransport:
+def make_transport(
+    _spec: ForwardSpec, parameters: Mapping[str, Any], log: Callable[[str], None]
+) -> KubernetesTransport:
     """Return the transport in a supervisor; see MakeTransport."""
     return KubernetesTransport(KubeParameters.from_json(parameters), log)
 
