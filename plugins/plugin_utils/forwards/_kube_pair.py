@@ -54,6 +54,8 @@ class Pair:
                     return
                 if (left := deadline - time.monotonic()) <= 0:
                     raise Unavailable("the pod's node did not answer in time")
+                # data may come before the second stream is taken; the next receive() writes over where it lies
+                self.pending = [memoryview(bytes(piece)) for piece in self.pending]
                 tunnel.wait(left)
         except ConnectionError as exc:
             raise Unavailable(str(exc)) from exc
