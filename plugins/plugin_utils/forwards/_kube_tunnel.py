@@ -20,9 +20,9 @@ from collections.abc import Iterator
 
 from . import _spdy, _websocket
 
-_RECEIVED = 256 * 1024
+_RECEIVED = 1024 * 1024
 """Bytes that are received before they are passed on."""
-_ENOUGH = 128 * 1024
+_ENOUGH = 512 * 1024
 """TLS comes in records of 16 KiB: as many are joined, if they are there."""
 SENT = 128 * 1024
 """Bytes of a frame, at most."""
