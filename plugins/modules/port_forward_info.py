@@ -58,7 +58,7 @@ forwards:
     context: {description: The name of its context., type: str, returned: always}
     type: {description: The type of its context., type: str, returned: always}
     target: {description: Its target., type: str, returned: always}
-    leads_to: {description: What that is just now, such as a pod., type: str, returned: always}
+    leads_to: {description: "What that is just now, such as a pod.", type: str, returned: always}
     direction: {description: Who listens., type: str, returned: always}
     bind: {description: The address that it listens at., type: str, returned: always}
     address: {description: Where to connect to for the first port; null while it starts., type: str, returned: always}

@@ -145,6 +145,11 @@ class Kubectl:
         self._lock = threading.Lock()
         self._fds: dict[bytes, int] = {}
 
+    @property
+    def access(self) -> Access:
+        """How the cluster is reached; documents in it may hold secrets."""
+        return self._access
+
     def launch(self, arguments: Sequence[str]) -> Launch:
         """Return the process that runs a kubectl command line; raise ContextError if its kubeconfig is missing."""
         argv, env, fds = self.command()

@@ -12,7 +12,7 @@ from typing import Any
 
 from ._base import Context, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
-from ._kubectl import OUR_USER, Kubectl
+from ._kubectl import OUR_USER, Access, Kubectl
 from ._pods import PodFinder
 
 _DIAGNOSES: tuple[tuple[str, str, str], ...] = (
@@ -122,6 +122,11 @@ class KubernetesContext(Context):
         ``arguments`` begin with kubectl's command. No pod is needed. Raises ContextError if the kubeconfig is missing.
         """
         return self._kubectl.launch(arguments)
+
+    @property
+    def access(self) -> Access:
+        """How kubectl reaches the cluster of this context; documents in it may hold secrets."""
+        return self._kubectl.access
 
     def in_pod(self, pod: str | None, container: str | None) -> KubernetesContext:
         return KubernetesContext(self.name, self._kubectl, self._pods.of(pod, container), self._shell, self._become)

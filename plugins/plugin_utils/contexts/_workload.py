@@ -124,9 +124,9 @@ def choose(target: Target, workload: Obj | None, found: Iterable[Obj]) -> Choice
     pods = [obj for obj in found if obj.get("kind") == "Pod"]
     rank = _ranks(target, workload, found)
     ours = [pod for pod in pods if rank is None or _owner(pod) in rank]
-    ready = [pod for pod in ours if _is_ready(pod)]
+    ready = [pod for pod in ours if is_ready(pod)]
     if not ready:
-        raise _none_ready(target, workload, ours)
+        raise none_ready(target, workload, ours)
     best = min(ready, key=lambda pod: (_order(target, pod, rank), _ready_since(pod), pod["metadata"]["name"]))
     return choice_of(best)
 
@@ -177,7 +177,8 @@ def _condition(pod: Obj, kind: str) -> Obj:
     return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
-def _is_ready(pod: Obj) -> bool:
+def is_ready(pod: Obj) -> bool:
+    """Return whether a pod is ready and not being deleted."""
     return "deletionTimestamp" not in pod["metadata"] and _condition(pod, "Ready").get("status") == "True"
 
 
@@ -188,7 +189,8 @@ def _ready_since(pod: Obj) -> str:
 # -- why there is none ---------------------------------------------------------------------------------------------
 
 
-def _none_ready(target: Target, workload: Obj | None, pods: Sequence[Obj]) -> NoPod:
+def none_ready(target: Target, workload: Obj | None, pods: Sequence[Obj]) -> NoPod:
+    """Return the error for a target none of whose ``pods`` is ready: what each of them is doing."""
     remedy = "See 'kubectl describe pod' for what they wait for."
     if pods:
         said = "; ".join(f"{pod['metadata']['name']}: {state_of(pod)}" for pod in pods[:_SHOWN_PODS])
@@ -206,7 +208,7 @@ def state_of(pod: Obj) -> str:
     status = pod.get("status", {})
     if "deletionTimestamp" in pod["metadata"]:
         return "Terminating"
-    if _is_ready(pod):
+    if is_ready(pod):
         return "Ready"
     troubles = [
         *(_trouble(each, "init container") for each in status.get("initContainerStatuses") or ()),

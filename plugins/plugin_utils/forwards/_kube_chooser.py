@@ -1,0 +1,87 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which pod of a target is connected to: what the API said last, and which pods failed since."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ._errors import ForwardError, Unavailable
+from ._kube_api import Unreachable
+from ._kube_target import Picture, Pod
+
+_FRESH = 10.0
+"""Seconds after which the API is asked again what the target leads to, when somebody connects."""
+_AT_ONCE = 0.5
+"""Seconds for which an answer holds even for those whose pod failed: hundreds may wait for the same pod."""
+_AVOIDED = 20.0
+"""Seconds for which another pod is preferred to one that failed."""
+
+
+class Chooser:
+    """Chooses the pod. Thread-safe."""
+
+    def __init__(self, look: Callable[[float], Picture], log: Callable[[str], None]) -> None:
+        """``look`` asks the API, until a deadline."""
+        self._look = look
+        self._log = log
+        self._looking = threading.Lock()
+        self._lock = threading.Lock()
+        self._seen: Picture | None = None
+        self._refused: Exception | None = None
+        self._looked = -_FRESH
+        self._distrusted = False
+        self._failed: dict[str, float] = {}
+        self.current: Pod | None = None
+        """The pod that was chosen last."""
+        self.changes = 0
+        """How often another pod was chosen."""
+
+    def choose(self, deadline: float, fresh: bool = False) -> tuple[Picture, Pod]:
+        """Return what the target leads to and the pod to connect to; ``fresh`` asks the API in any case.
+
+        Raises Unavailable if there is no pod that is ready, ForwardError for what waiting does not change.
+        """
+        with self._looking:
+            age = time.monotonic() - self._looked
+            stale = self._distrusted or self._seen is None or age > _FRESH
+            if fresh or (stale and age > _AT_ONCE):
+                self._ask(deadline, fresh)
+            picture, refused = self._seen, self._refused
+        if picture is None:
+            raise refused or Unavailable("it is not known yet what the target leads to")
+        return picture, self._of(picture)
+
+    def distrust(self, pod: Pod) -> None:
+        """Note that a pod failed: another one is preferred, and the API is asked what there is now."""
+        with self._lock:
+            self._failed[pod.uid] = time.monotonic()
+            self._distrusted = True
+
+    def _ask(self, deadline: float, fresh: bool) -> None:
+        """Ask the API; what was seen last still holds if it does not answer."""
+        try:
+            self._seen, self._refused = self._look(deadline), None
+        except Unreachable:
+            if fresh or self._seen is None:
+                raise
+        except (Unavailable, ForwardError) as exc:
+            self._seen, self._refused = None, exc
+        self._looked, self._distrusted = time.monotonic(), False
+
+    def _of(self, picture: Picture) -> Pod:
+        with self._lock:
+            now, last = time.monotonic(), self.current
+            self._failed = {uid: when for uid, when in self._failed.items() if now - when < _AVOIDED}
+            # the one that is used stays, unless it failed; of those that failed, the one that did so first is next
+            pod = min(
+                picture.pods, key=lambda each: (self._failed.get(each.uid, 0.0), not last or each.uid != last.uid)
+            )
+            if last is not None and last.uid != pod.uid:
+                self.changes += 1
+                self._log(f"from pod {last.name} to pod {pod.name}")
+            self.current = pod
+        return pod

@@ -1,0 +1,267 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds the credentials of a context, as kubectl would: ``kubectl config view`` reads and merges the kubeconfigs.
+
+kubectl knows the rules of its own files (several of them, relative paths, which of two wins), it is there anyway, and it
+answers in a twentieth of a second; the Python client takes 20 times as long to be imported, and writes certificates and
+keys to temporary files, which a supervisor that is killed would leave behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .._linux import nameless_file
+from ..contexts._base import sentence
+from ._errors import ForwardError
+from ._kube_exec import run_plugin
+from ._kube_parameters import Login, Source
+
+SECONDS = 60.0
+"""How long kubectl, or a program that it asks for credentials, may take."""
+
+_SHORT = {"-n": "namespace", "-s": "server"}
+_SWITCHES = ("insecure-skip-tls-verify", "disable-compression", "match-server-version", "warnings-as-errors")
+_FOR_VIEW = ("context", "kubeconfig")
+_ALL_OF_IT = ("user", "cluster")
+_IMPERSONATED = {"as": "Impersonate-User", "as-uid": "Impersonate-Uid", "as-group": "Impersonate-Group"}
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_TRUE = ("true", "1", "t", "yes", "on")
+
+
+@dataclass
+class _Flags:
+    """The global options of a kubectl command line."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+
+    def take(self, name: str, value: str) -> None:
+        if name == "as-group":
+            self.groups.append(value)
+        self.values[name] = value
+
+
+def log_in(source: Source, context: str, seconds: float = SECONDS) -> Login:
+    """Return how the API server of a context is reached. Raises ForwardError in the name of ``context``."""
+    try:
+        flags = _flags(source.argv[1:])
+        view = _view(source, flags, seconds)
+        return _login(view, source, flags, seconds)
+    except _Failed as exc:
+        text = f"context '{context}': reading its credentials: {exc.cause}"
+        raise ForwardError(sentence(text, exc.remedy)) from exc
+
+
+class _Failed(Exception):
+    def __init__(self, cause: str, remedy: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+
+
+def _flags(words: Sequence[str]) -> _Flags:
+    flags = _Flags()
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if not word.startswith("-"):
+            continue
+        name, equals, value = word.partition("=")
+        name = _SHORT.get(name, name.lstrip("-"))
+        if not equals:
+            value = "true" if name in _SWITCHES or not queue or queue[0].startswith("-") else queue.pop(0)
+        flags.take(name, value)
+    return flags
+
+
+# -- what kubectl reads ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _environment(source: Source) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+    """Yield the environment in which kubectl finds the kubeconfigs, and the descriptors that it has to inherit."""
+    environ = dict(os.environ if source.env is None else source.env)
+    paths = list(source.files)
+    if source.required is not None and not Path(source.required).exists():
+        raise _Failed(f"the kubeconfig {source.required} does not exist", "Check ansible_kubectl_kubeconfig.")
+    if source.document is None:
+        yield {**environ, **({"KUBECONFIG": os.pathsep.join(paths)} if paths else {})}, ()
+        return
+    fd = nameless_file("kubeconfig", source.document.encode())
+    try:
+        yield {**environ, "KUBECONFIG": os.pathsep.join([f"/dev/fd/{fd}", *paths])}, (fd,)
+    finally:
+        os.close(fd)
+
+
+def _view(source: Source, flags: _Flags, seconds: float) -> dict[str, Any]:
+    """Return the kubeconfig that holds, with the contents of the files that it names."""
+    # --minify knows the context only: whoever names another user or cluster needs all of it
+    small = () if any(name in flags.values and not _is_ours(source, flags, name) for name in _ALL_OF_IT) else _MINIFY
+    chosen = [word for name in _FOR_VIEW if name in flags.values for word in (f"--{name}", flags.values[name])]
+    argv = [source.argv[0], *chosen, "config", "view", "--raw", "--flatten", "-o", "json", *small]
+    with _environment(source) as (environ, fds):
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=environ,
+                pass_fds=fds,
+                timeout=seconds,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            cause = f"{argv[0]}: {exc.strerror if isinstance(exc, OSError) else 'it did not answer'}"
+            raise _Failed(cause, "Install kubectl, or say where it is.") from exc
+    said = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
+    if done.returncode and "current-context must exist" in said and source.required is None:
+        return {}  # a server that is named outright, or the cluster around this, needs no kubeconfig
+    if done.returncode:
+        raise _Failed(said or f"kubectl ended with status {done.returncode}", "Check its kubeconfig and context.")
+    try:
+        view: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as exc:
+        raise _Failed("kubectl printed no JSON") from exc
+    return view
+
+
+_MINIFY = ("--minify",)
+
+
+def _is_ours(source: Source, flags: _Flags, name: str) -> bool:
+    """Return whether a user is the one that our own document holds."""
+    return name == "user" and flags.values[name] in _users(source.document)
+
+
+def _users(document: str | None) -> dict[str, Mapping[str, Any]]:
+    if document is None:
+        return {}
+    return {each["name"]: each.get("user") or {} for each in json.loads(document).get("users") or ()}
+
+
+# -- what it means -----------------------------------------------------------------------------------------------------
+
+
+def _login(view: Mapping[str, Any], source: Source, flags: _Flags, seconds: float) -> Login:
+    given = flags.values
+    context = _named(view, "context", given.get("context") or view.get("current-context"))
+    cluster = _named(view, "cluster", given.get("cluster") or context.get("cluster"))
+    user = _users(source.document).get(given.get("user", ""))
+    if user is None:
+        user = _named(view, "user", given.get("user") or context.get("user"))
+    server = given.get("server") or cluster.get("server")
+    if not server and (inside := _in_cluster(os.environ if source.env is None else source.env)):
+        return replace(inside, namespace=given.get("namespace") or inside.namespace)
+    if not server:
+        raise _Failed("its kubeconfig names no API server", "Check ansible_kubectl_kubeconfig and _context.")
+    if given.get("proxy-url") or cluster.get("proxy-url"):
+        cause = "the API server is behind a proxy (proxy-url), and a forward does not go through one"
+        raise _Failed(cause, "Use a context that reaches the API server directly.")
+    certificate, key, headers = _credentials(user, cluster, server, source, given, seconds)
+    insecure = given.get("insecure-skip-tls-verify")
+    skip = cluster.get("insecure-skip-tls-verify", False) if insecure is None else insecure.lower() in _TRUE
+    return Login(
+        server=server.rstrip("/"),
+        namespace=given.get("namespace") or context.get("namespace") or "default",
+        verify=not skip,
+        ca=_text_of(given.get("certificate-authority")) or _decoded(cluster.get("certificate-authority-data")),
+        server_name=given.get("tls-server-name") or cluster.get("tls-server-name"),
+        certificate=_text_of(given.get("client-certificate")) or certificate,
+        key=_text_of(given.get("client-key")) or key,
+        headers=(*headers, *_impersonation(user, flags)),
+    )
+
+
+def _in_cluster(environ: Mapping[str, str]) -> Login | None:
+    """Return the login of the pod that this runs in, if it does, as kubectl takes it where no kubeconfig is."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host or not (_ACCOUNT / "token").exists():
+        return None
+    token = (_text_of(_ACCOUNT / "token") or "").strip()
+    return Login(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        namespace=(_text_of(_ACCOUNT / "namespace") or "default").strip(),
+        ca=_text_of(_ACCOUNT / "ca.crt"),
+        headers=(("Authorization", f"Bearer {token}"),),
+    )
+
+
+def _named(view: Mapping[str, Any], what: str, name: Any) -> Mapping[str, Any]:
+    if not name:
+        return {}
+    for each in view.get(f"{what}s") or ():
+        if each["name"] == name:
+            found: Mapping[str, Any] = each.get(what) or {}
+            return found
+    raise _Failed(f"its kubeconfig has no {what} '{name}'", "Check ansible_kubectl_kubeconfig and _context.")
+
+
+def _credentials(
+    user: Mapping[str, Any],
+    cluster: Mapping[str, Any],
+    server: str,
+    source: Source,
+    given: Mapping[str, str],
+    seconds: float,
+) -> tuple[str | None, str | None, list[tuple[str, str]]]:
+    """Return the certificate, its key and the Authorization of a user."""
+    certificate, key = _decoded(user.get("client-certificate-data")), _decoded(user.get("client-key-data"))
+    token = user.get("token")
+    if user.get("tokenFile"):  # it wins, for whoever writes it renews it
+        token = (_text_of(user["tokenFile"]) or "").strip()
+    name, password = given.get("username") or user.get("username"), user.get("password")
+    if not token and user.get("exec"):
+        environ = os.environ if source.env is None else source.env
+        places = source.files or environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
+        got = run_plugin(user["exec"], {**cluster, "server": server}, environ, places, seconds)
+        if isinstance(got, str):
+            raise _Failed(got, "Run 'kubectl get pods' with the same context: it asks the same program.")
+        certificate, key, token = got.certificate or certificate, got.key or key, got.token
+    elif not token and user.get("auth-provider"):
+        kind = user["auth-provider"].get("name")
+        cause = f"its user logs in by the auth-provider '{kind}', which a forward does not know"
+        raise _Failed(cause, "Use an exec plugin (for OIDC: kubelogin), a token or a certificate.")
+    if token:
+        return certificate, key, [("Authorization", f"Bearer {token}")]
+    if name and password:
+        packed = base64.b64encode(f"{name}:{password}".encode()).decode()
+        return certificate, key, [("Authorization", f"Basic {packed}")]
+    return certificate, key, []
+
+
+def _impersonation(user: Mapping[str, Any], flags: _Flags) -> list[tuple[str, str]]:
+    """Return the headers of who is acted for: without them a forward would have rights that kubectl had not."""
+    found = {
+        "as": flags.values.get("as") or user.get("as"),
+        "as-uid": flags.values.get("as-uid") or user.get("as-uid"),
+    }
+    headers = [(_IMPERSONATED[what], str(value)) for what, value in found.items() if value]
+    groups = flags.groups or user.get("as-groups") or ()
+    headers += [(_IMPERSONATED["as-group"], str(group)) for group in groups]
+    for extra, values in (user.get("as-user-extra") or {}).items():
+        headers += [(f"Impersonate-Extra-{extra}", str(value)) for value in values]
+    return headers
+
+
+def _decoded(data: Any) -> str | None:
+    return base64.b64decode(data).decode() if data else None
+
+
+def _text_of(path: Any) -> str | None:
+    if not path:
+        return None
+    try:
+        return Path(str(path)).expanduser().read_text()
+    except OSError as exc:
+        raise _Failed(f"{path}: {exc.strerror}") from exc
