@@ -12,15 +12,16 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration.support import SECONDS, Hosts, Inventories, assert_no_traceback, one_line, play, tail_of
+from integration.support import SECONDS, Hosts, Inventories, Pods, assert_no_traceback, kubectl, one_line, play, tail_of
 from testbed.contexts import NAME, context_of, contexts_file
 from testbed.inventory import Inventory
+from testbed.kube import Kube
 from testbed.playbook import PlaybookResult
 
 pytestmark = pytest.mark.embedded
@@ -49,10 +50,10 @@ def far() -> Iterator[int]:
 
 
 @pytest.fixture
-def bed(ssh_host: Hosts, inventory: Inventories) -> Inventory:
+def contexts(ssh_host: Hosts, inventory: Inventories) -> Inventory:
     """An inventory with the context ``alpha``, of type ssh, and ``local``."""
-    contexts = {"local": {"type": "local", "default": True}, "alpha": context_of(ssh_host("alpha"))}
-    return inventory(text=contexts_file(contexts), filename=NAME)
+    known = {"local": {"type": "local", "default": True}, "alpha": context_of(ssh_host("alpha"))}
+    return inventory(text=contexts_file(known), filename=NAME)
 
 
 def forward(name: str, task: str = "", /, **options: Any) -> dict[str, Any]:
@@ -101,9 +102,9 @@ def await_end(pid: int) -> bool:
         os.close(fd)
 
 
-def state_of(bed: Inventory) -> list[str]:
+def state_of(contexts: Inventory) -> list[str]:
     """Return the files that forwards of a play have, without logs."""
-    folder = bed.home / ".local" / "state" / "manifold" / "forwards"
+    folder = contexts.home / ".local" / "state" / "manifold" / "forwards"
     return [path.name for path in folder.glob("*/*") if ".log" not in path.name]
 
 
@@ -114,10 +115,10 @@ def message(result: PlaybookResult, task: str) -> str:
     return one_line(str(done.result["msg"]))
 
 
-def test_a_forward_is_ready_is_found_again_and_goes_away(bed: Inventory, far: int) -> None:
+def test_a_forward_is_ready_is_found_again_and_goes_away(contexts: Inventory, far: int) -> None:
     options = {"context": "alpha", "ports": [f":{far}"]}
     check = {"check_mode": True, "diff": True}
-    result = bed.run_playbook(
+    result = contexts.run_playbook(
         [
             play(
                 forward("fw", "foreseen", **options) | check,
@@ -174,7 +175,7 @@ def test_a_forward_is_ready_is_found_again_and_goes_away(bed: Inventory, far: in
     assert result.task("end foreseen").changed and len(tail_of(result, "still")["forwards"]) == 1
     assert result.task("end").changed and not result.task("end again").changed
     assert tail_of(result, "nothing")["forwards"] == []
-    assert state_of(bed) == []
+    assert state_of(contexts) == []
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -193,7 +194,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def test_bad_input_is_said_and_leaves_nothing(bed: Inventory, far: int) -> None:
+def test_bad_input_is_said_and_leaves_nothing(contexts: Inventory, far: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         bad = {
@@ -201,7 +202,7 @@ def test_bad_input_is_said_and_leaves_nothing(bed: Inventory, far: int) -> None:
             "taken": ({"context": "alpha", "ports": [f":{far}", f"{port}:{far}"]}, f"127.0.0.1:{port} is taken by"),
         }
         tasks = [forward("bad", task, **options) for task, (options, _says) in bad.items()]
-        result = bed.run_playbook(
+        result = contexts.run_playbook(
             [
                 play(
                     *tasks,
@@ -215,11 +216,11 @@ def test_bad_input_is_said_and_leaves_nothing(bed: Inventory, far: int) -> None:
     assert f"(process {os.getpid()})" in message(result, "taken")
     assert "is taken by" in message(result, "check")
     assert tail_of(result, "end")["forwards"] == []
-    assert state_of(bed) == []
+    assert state_of(contexts) == []
 
 
 @pytest.mark.parametrize("how", ["ends", "SIGKILL", "SIGTERM", "SIGINT"])
-def test_it_ends_with_its_play_however_that_ends(bed: Inventory, far: int, tmp_path: Path, how: str) -> None:
+def test_it_ends_with_its_play_however_that_ends(contexts: Inventory, far: int, tmp_path: Path, how: str) -> None:
     """The second play of the same name keeps it alive for a while; the task that waits is a worker that lives on."""
     told = tmp_path / "told"
     gate = tmp_path / "gate"
@@ -229,7 +230,7 @@ def test_it_ends_with_its_play_however_that_ends(bed: Inventory, far: int, tmp_p
         {"name": "tell", "ansible.builtin.copy": {"content": "{{ fw | to_json }}", "dest": str(told)}},
         {"name": "wait", "ansible.builtin.shell": f"echo waiting; cat {gate}"},
     ]
-    run = bed.play_async([play(*tasks)])
+    run = contexts.play_async([play(*tasks)])
     run.wait_for(lambda: "TASK [wait]" in run.stdout, "the last task")
     made = json.loads(told.read_text())
     assert said(made["port"]) == HELLO
@@ -241,17 +242,17 @@ def test_it_ends_with_its_play_however_that_ends(bed: Inventory, far: int, tmp_p
         run.interrupt() if number is signal.SIGINT else run.send_signal(number)
     assert await_end(made["pid"])
     assert not is_open(made["port"])
-    assert state_of(bed) == []
+    assert state_of(contexts) == []
     if how != "ends":
         run.kill_all()
 
 
-def test_plays_share_a_forward_and_a_persistent_one_outlives_them(bed: Inventory, far: int) -> None:
+def test_plays_share_a_forward_and_a_persistent_one_outlives_them(contexts: Inventory, far: int) -> None:
     options = {"context": "alpha", "ports": [f":{far}"]}
-    first = bed.run_playbook([play(forward("fw", **options, lifetime="persistent", ttl=600))]).check()
+    first = contexts.run_playbook([play(forward("fw", **options, lifetime="persistent", ttl=600))]).check()
     made = tail_of(first, "fw")
     assert said(made["port"]) == HELLO
-    second = bed.run_playbook([play(forward("fw", **options), info("one"))]).check()
+    second = contexts.run_playbook([play(forward("fw", **options), info("one"))]).check()
     assert not second.task("fw").changed and tail_of(second, "fw")["pid"] == made["pid"]
     (one,) = tail_of(second, "one")["forwards"]
     assert one["lifetime"] == "persistent" and one["expires"] is not None and one["plays"] == 1
@@ -259,9 +260,57 @@ def test_plays_share_a_forward_and_a_persistent_one_outlives_them(bed: Inventory
     os.kill(made["pid"], signal.SIGKILL)
     assert await_end(made["pid"])
     assert not is_open(made["port"])
-    third = bed.run_playbook(
+    third = contexts.run_playbook(
         [play(info("none"), forward("fw", **options), forward("fw", "end", state="absent"))]
     ).check()
     assert tail_of(third, "none")["forwards"] == []
     assert third.task("fw").changed and tail_of(third, "fw")["pid"] != made["pid"]
-    assert state_of(bed) == []
+    assert state_of(contexts) == []
+
+
+def test_a_service_is_reached_by_its_own_ports(
+    pod: Pods, inventory: Inventories, create: Callable[[Kube, dict[str, Any]], None], far: int
+) -> None:
+    """Pods of this tier are processes of this machine, so the far end is a port of each of them."""
+    web = pod("web")
+    labels = {"metadata": {"labels": {"app": "web"}}}
+    patched = kubectl(web, "patch", "pod", web.name, "--type=merge", "-p", json.dumps(labels))
+    assert patched.returncode == 0, patched.stderr
+    ports = [{"name": "http", "port": 80, "targetPort": far}]
+    spec = {"selector": {"app": "web"}, "ports": ports}
+    create(web.kube, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": spec})
+    context = {key: value for key, value in context_of(web).items() if key not in ("pod", "container")}
+    contexts = inventory(text=contexts_file({"cluster": context}), filename=NAME)
+    to = {"context": "cluster", "ports": [":http"]}
+    result = contexts.run_playbook(
+        [
+            play(
+                forward("fw", "named", **to, target="svc/shop"),
+                {
+                    "name": "hello",
+                    "ansible.builtin.command": {"argv": ["bash", "-c", f"exec 3<>/dev/tcp/{LOOKED_UP}; cat <&3"]},
+                },
+                info("one"),
+                forward("fw", "in the task", context=context, ports=[":80", ":http"], target="service/shop"),
+                forward("pod", context="cluster", ports=[f":{far}"], target=f"pod/{web.name}"),
+                forward("fw", "end", state="absent"),
+                forward("bad", "no service", **to, target="service/shopp"),
+                forward("bad", "no port", context="cluster", ports=[":81"], target="service/shop"),
+                forward("bad", "remote", **to, target="service/shop", direction="remote"),
+                info("left"),
+            )
+        ]
+    ).check()
+    assert_no_traceback(result)
+    assert tail_of(result, "named")["target"] == "service/shop"
+    assert tail_of(result, "hello")["stdout"].encode() == HELLO
+    (one,) = tail_of(result, "one")["forwards"]
+    assert (one["type"], one["connections"], one["bytes_down"]) == ("kubernetes", 1, len(HELLO))
+    assert web.name in one["leads_to"]
+    assert len(tail_of(result, "in the task")["ports"]) == 2 and result.task("in the task").changed
+    assert "shopp" in message(result, "no service")
+    assert "81" in message(result, "no port")
+    assert "nothing can listen for this machine" in message(result, "remote")
+    assert [each["name"] for each in tail_of(result, "left")["forwards"]] == ["pod"]
+    assert await_end(tail_of(result, "pod")["pid"])
+    assert state_of(contexts) == []

@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import importlib
-
-from ..contexts._base import Context, ContextKind
+from ..contexts._base import Context
+from ..contexts._kubernetes import KubernetesContext
+from ..contexts._ssh import SshContext
 from ._errors import ForwardError
+from ._kube_way import kubernetes_way
 from ._spec import ForwardSpec
+from ._ssh_way import ssh_way
 from ._transport import Way
-
-_WAYS = {ContextKind.KUBERNETES: ("._kube_way", "kube_way"), ContextKind.SSH: ("._ssh_way", "ssh_way")}
-"""Modules are imported when they are needed: a forward by SSH does not load what Kubernetes takes."""
 
 
 def check_kind(context: Context) -> None:
     """Raise ForwardError for a context that nothing can be forwarded to or from."""
-    if context.kind not in _WAYS:
+    if not isinstance(context, KubernetesContext | SshContext):
         raise ForwardError(
             f"context: '{context.name}' is of type {context.kind.value}, whose ports can be used as they are. "
             "Name a context of type kubernetes or ssh."
@@ -27,6 +26,6 @@ def check_kind(context: Context) -> None:
 
 def way_to(context: Context, spec: ForwardSpec) -> Way:
     """Return what the supervisor needs to reach the target; raise ForwardError or ContextError if it cannot be had."""
-    module, function = _WAYS[context.kind]
-    way: Way = getattr(importlib.import_module(module, __package__), function)(context, spec)
-    return way
+    if isinstance(context, KubernetesContext):
+        return kubernetes_way(context.access, spec)
+    return ssh_way(context, spec)
