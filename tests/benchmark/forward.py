@@ -7,9 +7,9 @@
     python -m benchmark.forward --only down --pairs 3    the rows whose name begins so
     python -m benchmark.forward --size 64MiB             smaller inputs, for a trial
 
-The pod is a container, in front of it is the API of the test bed, in a process of its own that both sides use. They take
-turns, and who begins changes from round to round; a round that is not counted comes first. ``cpu`` is what the process
-that forwards has used (kubectl, or ours), per GiB; the client, the API and the pod are the same for both.
+The pod is a container, in front of it is the API of the test bed, in a process of its own that both sides use. They
+take turns, and who begins changes from round to round; a round that is not counted comes first. ``cpu`` is what the
+process that forwards has used (kubectl, or ours), per GiB; the client, the API and the pod are the same for both.
 
 Each row is run with the API taking WebSockets, and with it refusing them, so that both sides speak SPDY.
 """
@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters, Source
 
@@ -180,7 +181,9 @@ class Measured:
 Work = Callable[[int], float]
 
 
-def _moved(way: str, size: int) -> Work:
+def moved(way: str, size: int) -> Work:
+    """Return what moves a size one way, and how long that took."""
+
     def work(port: int) -> float:
         done = subprocess.run(
             [sys.executable, "-c", _CLIENT, way, str(port), str(size)], capture_output=True, text=True, check=False
@@ -198,7 +201,9 @@ def _asked(port: int) -> None:
             raise RuntimeError("a connection got no answer")
 
 
-def _sequential(count: int) -> Work:
+def sequential(count: int) -> Work:
+    """Return what makes connections one after another."""
+
     def work(port: int) -> float:
         start = time.monotonic()
         for _each in range(count):
@@ -208,7 +213,9 @@ def _sequential(count: int) -> Work:
     return work
 
 
-def _parallel(count: int) -> Work:
+def parallel(count: int) -> Work:
+    """Return what makes connections at once."""
+
     def work(port: int) -> float:
         ready, failed = threading.Barrier(count + 1), []
 
@@ -242,7 +249,16 @@ def _measured(
         return Measured(seconds, forwarder.cpu() - before, forwarder.memory())
 
 
-def _compared(scene: Scene, port: int, work: Work, pairs: int) -> list[tuple[Measured, Measured]]:
+class Sides(Protocol):
+    """What is compared: a context manager for each side, given the port to forward to."""
+
+    def ours(self, port: int) -> contextlib.AbstractContextManager[Forwarder]: ...
+
+    def theirs(self, port: int) -> contextlib.AbstractContextManager[Forwarder]: ...
+
+
+def compared(scene: Sides, port: int, work: Work, pairs: int) -> list[tuple[Measured, Measured]]:
+    """Return what both sides took, pair by pair."""
     found = []
     for number in range(pairs + 1):
         if number % 2:
@@ -256,11 +272,14 @@ def _compared(scene: Scene, port: int, work: Work, pairs: int) -> list[tuple[Mea
     return found
 
 
-def _report(name: str, unit: str, amount: float, found: list[tuple[Measured, Measured]], gib: float) -> str:
+def report(
+    name: str, unit: str, amount: float, found: list[tuple[Measured, Measured]], gib: float, peer: str = "kubectl"
+) -> str:
+    """Return the lines of a row."""
     ratios = [theirs.seconds / ours.seconds for ours, theirs in found]
     low, high = interval(ratios)
-    lines = [f"{name}: {statistics.median(ratios):.2f} of kubectl's speed [{low:.2f}, {high:.2f}]"]
-    for who, runs in (("port_forward", [one for one, _two in found]), ("kubectl", [two for _one, two in found])):
+    lines = [f"{name}: {statistics.median(ratios):.2f} of the speed of {peer} [{low:.2f}, {high:.2f}]"]
+    for who, runs in (("port_forward", [one for one, _two in found]), (peer, [two for _one, two in found])):
         speed = statistics.median(amount / run.seconds for run in runs)
         cpu = statistics.median(run.cpu / gib if gib else run.cpu for run in runs)
         memory = max(run.memory for run in runs) / _MIB
@@ -270,7 +289,8 @@ def _report(name: str, unit: str, amount: float, found: list[tuple[Measured, Mea
     return "\n".join(lines)
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
+    """Return a size in bytes that was given as 64MiB or 1GiB."""
     number, unit = re.fullmatch(r"(\d+)(MiB|GiB)", text).groups()  # type: ignore[union-attr]
     return int(number) << (20 if unit == "MiB" else 30)
 
@@ -281,16 +301,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name begins so: down, up, sequential, parallel")
     parser.add_argument("--protocol", choices=["websocket", "spdy"], help="just one of them")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--size", type=_size, default=1 << 30)
+    parser.add_argument("--size", type=size_of, default=1 << 30)
     parser.add_argument("--sequential", type=int, default=10_000, help="connections one after another")
     parser.add_argument("--parallel", type=int, default=200, help="connections at a time")
     options = parser.parse_args()
     size, gib = options.size, options.size / (1 << 30)
     rows: dict[str, tuple[int, Work, str, float, float]] = {
-        "down": (_DOWN, _moved("down", size), "MiB/s", size / _MIB, gib),
-        "up": (_UP, _moved("up", size), "MiB/s", size / _MIB, gib),
-        "sequential": (_SMALL, _sequential(options.sequential), "connections/s", options.sequential, 0.0),
-        "parallel": (_SMALL, _parallel(options.parallel), "connections/s", options.parallel, 0.0),
+        "down": (_DOWN, moved("down", size), "MiB/s", size / _MIB, gib),
+        "up": (_UP, moved("up", size), "MiB/s", size / _MIB, gib),
+        "sequential": (_SMALL, sequential(options.sequential), "connections/s", options.sequential, 0.0),
+        "parallel": (_SMALL, parallel(options.parallel), "connections/s", options.parallel, 0.0),
     }
     with Run() as run:
         scene = Scene(run, size)
@@ -299,8 +319,8 @@ def main() -> None:
                 scene.speak(protocol)
                 for name, (port, work, unit, amount, per) in rows.items():
                     if name.startswith(options.only):
-                        found = _compared(scene, port, work, options.pairs)
-                        print(_report(f"{name}, {protocol}", unit, amount, found, per), flush=True)
+                        found = compared(scene, port, work, options.pairs)
+                        print(report(f"{name}, {protocol}", unit, amount, found, per), flush=True)
         finally:
             scene.close()
 

@@ -49,7 +49,7 @@ def _serve(run: Shell, weed: str, folder: str, port: int) -> None:
     """Start the S3 server where ``run`` runs commands, and wait until it has made its bucket."""
     options = f"-dir={folder} -ip=127.0.0.1 -ip.bind=127.0.0.1 -s3.port={port} -bucket={BUCKET} -admin.ui=false"
     environment = f"AWS_ACCESS_KEY_ID={KEY} AWS_SECRET_ACCESS_KEY={shlex.quote(SECRET)}"
-    run(f"mkdir -p {folder}; {environment} nohup setsid {weed} mini {options} >{folder}/log 2>&1 </dev/null & echo $!")
+    run(f"mkdir -p {folder}; (trap '' HUP; {environment} {weed} mini {options} >{folder}/log 2>&1 </dev/null &)")
     deadline = time.monotonic() + 60
     while b"ready to use" not in run(f"cat {folder}/log; true"):
         assert time.monotonic() < deadline, run(f"cat {folder}/log").decode()
@@ -128,6 +128,8 @@ def test_a_bucket_that_only_a_forward_leads_to_is_mirrored(
     assert _changed(first)
     assert _files(dest) == _files(folder)
     assert "2 files" in one_line(first.stdout)
+    if kind == "ssh":
+        return  # the rest does not depend on the way
     assert not _changed(_mirror(made, store, dest))
     (folder / "new").write_text("new")
     store.rclone("copy", str(folder), f"store:{BUCKET}")
