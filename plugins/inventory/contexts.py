@@ -35,6 +35,8 @@ options:
       - C(default) marks the one that playbooks use when they are not told another.
       - C(vars) are any further variables of the host, among them every one of its connection plugin.
       - For V(ssh), C(host) is needed, and C(user), C(port) and C(key), the file of the private key, may follow.
+        C(forward) is the name of a forward of M(manifold.core.port_forward) that leads there; C(host) and C(port) then
+        say whose host key it has to be.
       - For V(kubernetes), C(context) and C(kubeconfig) choose the cluster, C(namespace) and either C(pod) or
         C(selector) the pod, and C(container) the container.
       - In C(key) and C(kubeconfig), C(~) and environment variables are expanded, and a relative path starts in the

@@ -215,6 +215,7 @@ def test_every_playbook_fails_on_an_unmatched_context(inventory: Inventories) ->
         "run": {"context": "wbe"},
         "contexts": {"context": "wbe"},
         "transfer": {"src": "wbe:/x", "dest": {"context": "here", "path": "/y"}},
+        "minio_mirror": {"context": "wbe"},
         "check_contexts": {"needed_contexts": ["here", "wbe"]},
     }
     assert sorted(wrong) == ours()

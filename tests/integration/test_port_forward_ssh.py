@@ -15,16 +15,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors import ForwardError, Unavailable
 
 from testbed.processes import await_exit, children_of, command_of
 
 from .forwarding import SECONDS, Service, SshForward, forwarded, local, login_to, remote
-from .support import Hosts, Inventories, assert_no_traceback, play
+from .support import Hosts, Inventories, assert_no_traceback, one_line, pipeline, play
 
 pytestmark = pytest.mark.node
 
@@ -103,7 +105,7 @@ def test_a_connection_waits_until_what_it_is_for_is_there(ssh_host: Hosts, servi
         with forward.client() as waiting:
             waiting.sendall(b"early")
             _await(lambda: forward.tally.read().last_error)
-            assert "Connection refused" in forward.tally.read().last_error
+            assert "Connection refused" in str(forward.tally.read().last_error)
             service.start()
             waiting.shutdown(socket.SHUT_WR)
             assert waiting.recv(100) == b"early"
@@ -267,7 +269,7 @@ def test_a_play_forwards_both_ways_by_a_context(ssh_host: Hosts, inventory: Inve
     far = {"name": "far", "context": host.name, "direction": "remote", "ports": [f"0:{service.port}"]}
     near = {"name": "near", "context": host.name, "target": "127.0.0.1", "ports": [f":{service.port}"]}
     again = {"name": "again", **_forward("near", near)}
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"name": "near", **_forward("near", near)},
         {"name": "far", **_forward("far", far)},
         again,
@@ -290,7 +292,47 @@ def test_a_play_forwards_both_ways_by_a_context(ssh_host: Hosts, inventory: Inve
     _await(lambda: _is_closed(port))
 
 
-def _forward(name: str, options: dict[str, object]) -> dict[str, object]:
+def test_a_context_is_reached_by_a_forward_under_its_own_host_key(ssh_host: Hosts, inventory: Inventories) -> None:
+    gate, inner = ssh_host("gate"), ssh_host("inner")
+    variables = inner.inventory_vars()
+    content = {
+        "type": "ssh",
+        "host": inner.host,
+        "port": inner.port,
+        "user": inner.user,
+        "forward": "to-inner",
+        "key": str(inner.key_path),
+        "vars": {"ansible_ssh_common_args": variables["ansible_ssh_common_args"]},
+    }
+    outer = {**content, "port": gate.port, "user": gate.user, "key": str(gate.key_path)}
+    outer["vars"] = {"ansible_ssh_common_args": gate.inventory_vars()["ansible_ssh_common_args"]}
+    del outer["forward"]
+    text = yaml.safe_dump({"plugin": "manifold.core.contexts", "contexts": {"gate": outer, "inner": content}})
+    made = inventory(text=text, filename="contexts.yml")
+    (made.directory / "sent").write_text("by transfer")
+    options = {"name": "to-inner", "context": "gate", "target": inner.host, "ports": [f":{inner.port}"]}
+    before = pipeline("before", {"name": "a", "context": "inner", "command": "true"})
+    tasks: list[dict[str, Any]] = [
+        before,
+        {"name": "forward", "manifold.core.port_forward": options},
+        pipeline("by pipeline", {"name": "a", "context": "inner", "command": "echo $HOME"}),
+        {
+            "name": "by transfer",
+            "manifold.core.transfer": {"src": f"local:{made.directory}/sent", "dest": f"inner:{inner.data}/"},
+        },
+        {"name": "info", "manifold.core.port_forward_info": {}},
+    ]
+    state = made.directory / "state"
+    result = made.run_playbook([play(*tasks)], env={"XDG_STATE_HOME": str(state)}).check()
+    assert "forward 'to-inner': it does not run" in one_line(result.task("before").result["msg"])
+    assert result.task("by pipeline").result["stdout"].strip() == str(inner.data)
+    assert (inner.data / "sent").read_text() == "by transfer"
+    (told,) = result.task("info").result["forwards"]
+    assert told["connections"] >= 1
+    assert_no_traceback(result)
+
+
+def _forward(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"manifold.core.port_forward": options, "register": name}
 
 
@@ -299,10 +341,10 @@ def _is_closed(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _await(condition: object, seconds: float = SECONDS) -> None:
+def _await(condition: Callable[[], object], seconds: float = SECONDS) -> None:
     """Wait for what another thread brings about."""
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -19,6 +19,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleValueOmittedError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import become_loader, connection_loader
+from ansible.template import trust_as_template
 from ansible.utils.path import unfrackpath
 
 from ._base import Context, ContextError
@@ -77,7 +78,11 @@ class ContextResolver:
             return self.resolve(str(given))
         (definition,) = parse_contexts({"contexts": {name: given}}, Surroundings("the task"))
         try:
-            return self._load(name, dict(definition.variables), None, None)
+            variables = dict(definition.variables)
+            if "forward" in given:  # these are templates of ours
+                ours = {key: variables[key] for key in ("ansible_host", "ansible_port")}
+                variables |= {key: trust_as_template(value) for key, value in ours.items()}
+            return self._load(name, variables, None, None)
         except AnsibleError as exc:
             raise ContextError(name, "reading its connection variables", str(exc)) from exc
 

@@ -42,6 +42,8 @@ _CONNECTIONS = {
     ContextKind.KUBERNETES: "manifold.core.kubectl",
 }
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
+_FORWARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}", re.ASCII)
+_SSH_PORT = 22
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -59,6 +61,7 @@ class _Form(Enum):
     TEXT = "text"
     PORT = "a port number"
     PATH = "a path"
+    FORWARD = "the name of a forward"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ _KEYS: dict[ContextKind, dict[str, _Key]] = {
         "user": _Key("ansible_user", synonyms=("ansible_ssh_user",)),
         "port": _Key("ansible_port", _Form.PORT, ("ansible_ssh_port",)),
         "key": _Key("ansible_ssh_private_key_file", _Form.PATH, ("ansible_private_key_file",)),
+        "forward": _Key("ansible_ssh_extra_args", _Form.FORWARD),
     },
     ContextKind.KUBERNETES: {
         "context": _Key("ansible_kubectl_context"),
@@ -202,6 +206,10 @@ class _Reader:
             variables["ansible_python_interpreter"] = self._around.python
         keys = {key: _KEYS[kind][key] for key in content if key not in _COMMON}
         variables |= {spec.variable: self._value(key, content[key], spec.form) for key, spec in keys.items()}
+        if "forward" in content:
+            if isinstance(variables.get("ansible_port"), str):
+                raise self._error("it cannot be a template where the host is reached by a forward", "port")
+            variables |= _through_forward(content["forward"], variables)
         return ContextDefinition(self._name, kind, default, variables | self._variables(content, keys))
 
     def _kind(self, content: Mapping[Any, Any]) -> ContextKind:
@@ -233,12 +241,14 @@ class _Reader:
             raise self._error("there is no pod that it could be in", "container", "Add 'pod' or 'selector'.")
 
     def _value(self, key: str, value: object, form: _Form) -> object:
-        if isinstance(value, str) and ("{{" in value or "{%" in value):
+        if isinstance(value, str) and ("{{" in value or "{%" in value) and form is not _Form.FORWARD:
             return value
         if form is _Form.PORT:
             return self._port(key, value)
         if not isinstance(value, str) or not value.strip():
             raise self._error(f"it must be {form.value}, and not empty", key)
+        if form is _Form.FORWARD and not _FORWARD.fullmatch(value):
+            raise self._error(f"it must be {form.value}, as manifold.core.port_forward takes it", key)
         return self._path(key, value) if form is _Form.PATH else value
 
     def _port(self, key: str, value: object) -> int:
@@ -275,3 +285,20 @@ class _Reader:
             if name in said:
                 raise self._error(f"{name} is what '{said[name]}' says", "vars", "Leave one of them out.")
         return dict(variables)
+
+
+def _through_forward(forward: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that lead to an SSH host by a forward.
+
+    They are looked up when the context is used. The host's key stays the one of its own name and port, as it is written
+    in known_hosts (HostKeyAlias of ssh_config(5)). A port that is given tells which one of the forward's is meant.
+    """
+    host, port = variables["ansible_host"], variables.get("ansible_port")
+    of_target = "" if port is None else f", port={str(port)!r}"
+    found = f"lookup('manifold.core.forward', {forward!r}{of_target})"
+    alias = host if port in (None, _SSH_PORT) else f"[{host}]:{port}"
+    return {
+        "ansible_host": f"{{{{ {found}.rpartition(':')[0].strip('[]') }}}}",
+        "ansible_port": f"{{{{ {found}.rpartition(':')[2] | int }}}}",
+        "ansible_ssh_extra_args": f"-o HostKeyAlias={alias}",
+    }

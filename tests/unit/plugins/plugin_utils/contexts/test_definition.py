@@ -117,7 +117,7 @@ POD = {"type": "kubernetes", "pod": "web"}
     ("name", "content", "key", "expected"),
     [
         ("it", {"type": "ssh", "hots": "h"}, "hots", "not known for type ssh. Did you mean 'host'?"),
-        ("it", {**SSH, "xyz": 1}, "xyz", "Known are type, default, vars, host, user, port, key."),
+        ("it", {**SSH, "xyz": 1}, "xyz", "Known are type, default, vars, host, user, port, key, forward."),
         ("it", {**SSH, "pod": "web"}, "pod", "It is a key of type kubernetes."),
         ("it", {"type": "ssh"}, "host", "it is missing"),
         ("it", {"type": "ssh", "host": None}, "host", "it must be text, and not empty"),
@@ -217,3 +217,19 @@ def test_files_must_not_contradict_each_other(
     with pytest.raises(DefinitionError) as error:
         check_beside_others(definitions, SOURCE, files, groups)
     assert expected in str(error.value)
+
+
+def test_a_host_behind_a_forward_is_looked_up_when_it_is_used_and_keeps_the_name_of_its_key() -> None:
+    known = _variables(type="ssh", host="db.internal", forward="db")
+    assert known["ansible_host"] == "{{ lookup('manifold.core.forward', 'db').rpartition(':')[0].strip('[]') }}"
+    assert known["ansible_port"] == "{{ lookup('manifold.core.forward', 'db').rpartition(':')[2] | int }}"
+    assert known["ansible_ssh_extra_args"] == "-o HostKeyAlias=db.internal"
+    known = _variables(type="ssh", host="db.internal", port=2222, forward="db")
+    assert "lookup('manifold.core.forward', 'db', port='2222')" in known["ansible_host"]
+    assert known["ansible_ssh_extra_args"] == "-o HostKeyAlias=[db.internal]:2222"
+
+
+@pytest.mark.parametrize("name", ["", "a'b", "{{ x }}", 7, "a/b"])
+def test_a_forward_that_cannot_be_is_told(name: object) -> None:
+    with pytest.raises(DefinitionError, match="key 'forward': it must be the name of a forward"):
+        _variables(type="ssh", host="db.internal", forward=name)
