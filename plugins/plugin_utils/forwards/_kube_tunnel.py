@@ -24,7 +24,7 @@ _RECEIVED = 1024 * 1024
 """Bytes that are received before they are passed on."""
 _ENOUGH = 512 * 1024
 """TLS comes in records of 16 KiB: as many are joined, if they are there."""
-SENT = 128 * 1024
+SENT = 256 * 1024
 """Bytes of a frame, at most."""
 _ROOM = _websocket.LONGEST_HEADER + _spdy.FRAME_HEADER
 
