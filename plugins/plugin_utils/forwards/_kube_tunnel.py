@@ -4,8 +4,8 @@
 """A connection into a pod: SPDY, inside a WebSocket or on its own. It never blocks; one thread uses it at a time.
 
 OpenSSL does not let two threads use one connection, so both directions of a forwarded connection share a thread, which
-waits for whatever is possible next (``poll``). Data goes from one socket to the other by way of one buffer: received into
-it, sent out of it, the frames around it taken off or put on in place.
+waits for whatever is possible next (``poll``). Data goes from one socket to the other by way of one buffer: received
+into it, sent out of it, the frames around it taken off or put on in place.
 """
 
 from __future__ import annotations
