@@ -7,9 +7,9 @@
     python -m benchmark.forward --only down --pairs 3    the rows whose name begins so
     python -m benchmark.forward --size 64MiB             smaller inputs, for a trial
 
-The pod is a container, in front of it is the API of the test bed, in a process of its own that both sides use. They take
-turns, and who begins changes from round to round; a round that is not counted comes first. ``cpu`` is what the process
-that forwards has used (kubectl, or ours), per GiB; the client, the API and the pod are the same for both.
+The pod is a container, in front of it is the API of the test bed, in a process of its own that both sides use. They
+take turns, and who begins changes from round to round; a round that is not counted comes first. ``cpu`` is what the
+process that forwards has used (kubectl, or ours), per GiB; the client, the API and the pod are the same for both.
 
 Each row is run with the API taking WebSockets, and with it refusing them, so that both sides speak SPDY.
 """
