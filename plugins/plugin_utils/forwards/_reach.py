@@ -25,7 +25,7 @@ def make_transport(way: Way, spec: ForwardSpec, log: Callable[[str], None]) -> T
 def prove(line: Line, spec: ForwardSpec, deadline: float, pause: Callable[[float], bool]) -> str | None:
     """Find the target and connect to each of its ports once; return why that cannot be, None if it was done.
 
-    What may pass is tried until ``deadline`` (time.monotonic); ``pause`` waits for some seconds and says whether to go on.
+    What may pass is tried until ``deadline`` (time.monotonic); ``pause`` waits some seconds, and says whether to go on.
     """
     try:
         _check(line.transport, deadline, pause)
