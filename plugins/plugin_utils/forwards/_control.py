@@ -75,9 +75,13 @@ def answer(connection: socket.socket, respond: Respond) -> bool:
         _close(fds)
         return False
     try:
-        given = respond(json.loads(data), fds)
-        _send(connection, given)
-    except (OSError, ValueError, KeyError):
+        request = json.loads(data)
+    except ValueError:
+        _close(fds)
+        return False
+    try:
+        _send(connection, respond(request, fds))
+    except (OSError, ValueError, LookupError):
         return False
     return True
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import threading
@@ -20,12 +19,16 @@ from ._kube_relay import ClientLeft, Relay
 
 _LINGER = 10.0
 """Seconds for a client to end its side, when there is nobody left to take what it sends."""
+_GLANCE = 0.5
 _DISCARDED = 64 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Origin(Protocol):
     """What makes the tries of a channel."""
+
+    def lost(self, pair: Pair, why: str) -> None:
+        """Note that a channel is going to try again."""
 
     def again(self, failed: Pair, deadline: float) -> Pair:
         """Return another try; raise Unavailable or ForwardError."""
@@ -44,19 +47,20 @@ class KubeChannel:
         self._pair: Pair | None = pair
         self._origin = origin
         self._deadline = deadline
-        self._client: socket.socket | None = None
+        self._relaying = False
         self._closed = False
+        self._tried_again = False
         self._lock = threading.Lock()
 
     def relay(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
         """Move bytes until both directions have ended; see Channel."""
         client.setblocking(False)
         with self._lock:
-            self._client = client
+            self._relaying = True
             pair = required(self._pair, "tunnel of a channel that is relayed")
-        relay = Relay(pair, client, count)
+        relay = Relay(pair, client, count, lambda: self._closed)
         try:
-            while not self._closed:
+            while True:
                 try:
                     relay.run()
                     break
@@ -76,15 +80,12 @@ class KubeChannel:
         """Cut it, from any thread."""
         with self._lock:
             self._closed = True
-            client = self._client
-            if client is not None:
-                with contextlib.suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
+            if self._relaying:  # the thread that relays ends it; what a client then sees is for who called that
                 if self._pair is not None:
                     self._pair.tunnel.cut()
-        if client is None:
-            self._give_back(clean=False)
-            self._origin.ended(self)
+                return
+        self._give_back(clean=False)
+        self._origin.ended(self)
 
     def _give_back(self, clean: bool) -> None:
         with self._lock:
@@ -97,6 +98,9 @@ class KubeChannel:
         if self._closed or not relay.may_start_over:
             raise lost
         failed, pause = required(self._pair, "tunnel that was lost"), _FIRST_PAUSE
+        if not self._tried_again:
+            self._tried_again = True
+            self._origin.lost(failed, str(lost))
         self._give_back(clean=False)
         why: Exception = lost
         while True:
@@ -120,7 +124,7 @@ class KubeChannel:
         poll.register(client, select.POLLIN)
         end = time.monotonic() + _LINGER
         while not self._closed and (left := end - time.monotonic()) > 0:
-            if poll.poll(left * 1000) and not client.recv(_DISCARDED):
+            if poll.poll(min(left, _GLANCE) * 1000) and not client.recv(_DISCARDED):
                 return
 
 

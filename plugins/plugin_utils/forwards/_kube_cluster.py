@@ -53,7 +53,7 @@ class Cluster:
         return self._namespace
 
     def picture(self, deadline: float) -> Picture:
-        """Return what the target leads to. Raises Unavailable if it has no pod that is ready, ForwardError for the rest."""
+        """Return what the target leads to. Raises Unavailable if no pod of it is ready, ForwardError for the rest."""
         target, namespace = self.target, self.namespace
         found = self._read(target.kind, target.name, "", deadline)
         pods = [found]

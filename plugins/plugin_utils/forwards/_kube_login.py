@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds the credentials of a context, as kubectl would: ``kubectl config view`` reads and merges the kubeconfigs.
 
-kubectl knows the rules of its own files (several of them, relative paths, which of two wins), it is there anyway, and it
-answers in a twentieth of a second; the Python client takes 20 times as long to be imported, and writes certificates and
-keys to temporary files, which a supervisor that is killed would leave behind.
+kubectl knows the rules of its own files (several of them, relative paths, which of two wins), it is there anyway, and
+it answers in a fraction of the time that the Python client takes to be imported. That client would also write
+certificates and keys to temporary files, which a process that is killed leaves behind.
 """
 
 from __future__ import annotations

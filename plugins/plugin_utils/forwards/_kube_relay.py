@@ -33,7 +33,12 @@ class ClientLeft(ConnectionResetError):
 class Relay:
     """The relaying of one connection; it may start over with another pair."""
 
-    def __init__(self, pair: Pair, client: socket.socket, count: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, pair: Pair, client: socket.socket, count: Callable[[int, int], None], stopped: Callable[[], bool]
+    ) -> None:
+        """``stopped`` tells, once the tunnel was cut, whether that was meant."""
+        self._stopped = stopped
+        self._hung = False
         self._pair = pair
         self._client = client
         self._count = count
@@ -60,8 +65,8 @@ class Relay:
 
     def start_over(self, pair: Pair) -> None:
         """Go on with another pair, to which all is sent again."""
-        self._watch(self._pair.tunnel.fd, 0)
-        self._pair, self._began, self._last_word = pair, time.monotonic(), None
+        self._watch(self._pair.tunnel.fd, 0)  # its number may be another one's by now
+        self._pair, self._began, self._last_word, self._hung = pair, time.monotonic(), None, False
         if self._kept:
             pair.tunnel.send_data(pair.data, bytes(self._kept))
         if self.client_ended:
@@ -78,8 +83,12 @@ class Relay:
             from_tunnel, from_client = self._wait()
             if from_client & (select.POLLERR | select.POLLNVAL):
                 raise ClientLeft("the client ended the connection")
+            if from_tunnel & (select.POLLHUP | select.POLLERR) and self._stopped():
+                raise ConnectionAbortedError("the forward was stopped")
             if from_tunnel and not pair.pending:
                 pair.receive()
+            elif from_tunnel & (select.POLLHUP | select.POLLERR):
+                self._hung = True  # and there is still something for the client
             if pair.pending:
                 self._deliver()
             if from_client & (select.POLLIN | select.POLLHUP) and self._takes_more():
@@ -129,10 +138,9 @@ class Relay:
             seconds = max(0.0, self._last_word - time.monotonic()) + 0.001
         if not pair.pending and tunnel.pending:
             seconds = 0.0
-        # what waits for the client needs no news of the tunnel, and its end would be news again and again
-        self._watch(
-            tunnel.fd, (0 if pair.pending else tunnel.waits_for_input) | _if(not tunnel.idle, tunnel.waits_for_output)
-        )
+        # while something waits for the client, only the end of the tunnel is news, and only once
+        receives = _if(not pair.pending, tunnel.waits_for_input)
+        self._watch(tunnel.fd, receives | _if(not tunnel.idle, tunnel.waits_for_output), always=not self._hung)
         client = _if(bool(pair.pending), select.POLLOUT) | _if(takes_more, select.POLLIN)
         self._watch(self._client.fileno(), client, always=not self._passed_end)
         events = dict(self._poll.poll(seconds * 1000))

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Forwards ports of a Kubernetes cluster: its own client of the API's port-forward, one connection for each client.
 
-A ``kubectl port-forward`` ends when one of its connections fails in the pod, knows one pod only, and lets one client that
-does not read stop all others: its connections share one, and SPDY in Kubernetes has no flow control.
+A ``kubectl port-forward`` ends when one of its connections fails in the pod, knows one pod only, and lets one client
+that does not read stop all others: its connections share one, and SPDY in Kubernetes has no flow control.
 
 Rights that the user of the context needs in the namespace: ``get`` on services, deployments.apps or statefulsets.apps
 (whatever is named), ``list`` on pods (``get`` for a pod that is named), ``create`` and ``get`` on pods/portforward.
@@ -48,6 +48,7 @@ class KubernetesTransport:
     def __init__(self, parameters: KubeParameters, log: Callable[[str], None] = lambda _line: None) -> None:
         """Raise ForwardError for a target or credentials that cannot be used."""
         self._ports = parameters.ports
+        self._log = log
         self._cluster = Cluster(parameters, log)
         self._pods = Chooser(self._cluster.picture, log)
         self._pool = Pool(self._make)
@@ -136,6 +137,10 @@ class KubernetesTransport:
         else:
             pair.tunnel.close()
 
+    def lost(self, pair: Pair, why: str) -> None:
+        """Note that a connection is going to be tried again."""
+        self._log(f"port {pair.port} of pod {pair.pod.name}: {why}: trying again")
+
     def ended(self, channel: KubeChannel) -> None:
         """Forget a channel."""
         with self._lock:
@@ -192,6 +197,7 @@ class _Tries:
         self._port = port
         self.take_back = transport.take_back
         self.ended = transport.ended
+        self.lost = transport.lost
 
     def again(self, failed: Pair, deadline: float) -> Pair:
         """Return another try, in another pod if there is one."""

@@ -4,8 +4,8 @@
 """A connection into a pod: SPDY, inside a WebSocket or on its own. It never blocks; one thread uses it at a time.
 
 OpenSSL does not let two threads use one connection, so both directions of a forwarded connection share a thread, which
-waits for whatever is possible next (``poll``). Data goes from one socket to the other by way of one buffer: received into
-it, sent out of it, the frames around it taken off or put on in place.
+waits for whatever is possible next (``poll``). Data goes from one socket to the other by way of one buffer: received
+into it, sent out of it, the frames around it taken off or put on in place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RECEIVED = 1024 * 1024
 """Bytes that are received before they are passed on."""
 _ENOUGH = 512 * 1024
 """TLS comes in records of 16 KiB: as many are joined, if they are there."""
-SENT = 128 * 1024
+SENT = 256 * 1024
 """Bytes of a frame, at most."""
 _ROOM = _websocket.LONGEST_HEADER + _spdy.FRAME_HEADER
 

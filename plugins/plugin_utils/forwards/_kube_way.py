@@ -20,8 +20,8 @@ _FACTORY = f"{__package__}._kube_transport:make_transport"
 def kubernetes_way(access: Access, spec: ForwardSpec) -> Way:
     """Return the way to the target of a forward in a cluster that kubectl reaches by ``access``.
 
-    Runs kubectl, and the program that gives credentials if the kubeconfig names one: what is wrong with them shows in the
-    task. Raises ForwardError.
+    Runs kubectl, and the program that gives credentials if the kubeconfig names one: what is wrong with them shows in
+    the task. Raises ForwardError.
     """
     target_of(spec.target)
     source = source_of(access)

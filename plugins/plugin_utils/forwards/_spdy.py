@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SPDY/3.1 as a client of Kubernetes needs it: making frames, and reading them as they arrive.
 
-Source: the SPDY protocol, draft 3.1 (chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1). Kubernetes uses it without
-flow control (its library, moby/spdystream, neither sends WINDOW_UPDATE nor heeds it), so the brake on a connection is
-that of TCP, and each forwarded connection has one of its own.
+Source: the SPDY protocol, draft 3.1 (chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1). Kubernetes uses it
+without flow control (its library, moby/spdystream, neither sends WINDOW_UPDATE nor heeds it), so the brake on a
+connection is that of TCP, and each forwarded connection has one of its own.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def ping(number: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A part of a data frame; ``fin`` ends that direction of the stream. The content goes with the buffer it lies in."""
+    """A part of a data frame; ``fin`` ends that direction of the stream. It holds as long as the buffer it lies in."""
 
     stream: int
     content: memoryview

@@ -172,7 +172,9 @@ def _start(job: Job) -> ForwardStatus:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("defect: the supervisor has no pipes")
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(job.encode())
+            data = memoryview(job.encode())
+            while data:
+                data = data[process.stdin.write(data) :]
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         line = _read_line(process.stdout, job.spec.wait_timeout + _GRACE)

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
-import importlib
-import json
 import os
 import selectors
 import signal
@@ -28,18 +25,20 @@ from types import FrameType
 from typing import Any
 
 from . import _control
-from ._connection import Line, open_channel
+from ._connection import Line
 from ._door import Door, raise_limits
-from ._errors import ForwardError, Unavailable
+from ._errors import ForwardError
 from ._job import Job
 from ._lease import Lease
 from ._listeners import open_listeners
 from ._log import ForwardLog
-from ._spec import Direction, ForwardSpec, Lifetime
+from ._reach import make_transport, prove
+from ._spec import Direction, Lifetime
 from ._state import ForwardFolder
 from ._status import BoundPort, ForwardStatus, State
 from ._tally import Tally
-from ._transport import Transport, Way
+from ._task_pipe import TaskPipe
+from ._transport import Transport
 
 _CLAIM_SECONDS = 5.0
 """How long a predecessor may take to be gone."""
@@ -121,18 +120,7 @@ class Supervisor:
     def _prove(self, transport: Transport) -> None:
         """Reach every port of the target once; in a thread of its own."""
         line = Line(transport, self._tally, self._log, lambda: self._connect_timeout)
-        try:
-            check(transport, self._deadline, self._pause)
-            if self._spec.direction is Direction.LOCAL:
-                for port in self._spec.ports:
-                    open_channel(line, port, self._deadline, self._pause).close()
-            self._proven = True
-        except ForwardError as exc:
-            self._proven = str(exc)
-        except Unavailable as exc:
-            self._proven = f"it was not ready within {self._spec.wait_timeout:g} seconds (wait_timeout): {exc}"
-        except Exception as exc:  # told to the user, whatever a transport raises
-            self._proven = f"{type(exc).__name__}: {exc}"
+        self._proven = prove(line, self._spec, self._deadline, self._pause) or True
         self._wake()
 
     def _pause(self, seconds: float) -> bool:
@@ -211,8 +199,8 @@ class Supervisor:
             caller.close()
 
     def _respond(self, request: Mapping[str, Any], fds: list[int]) -> _control.Answer:
-        wanted = request["do"]
-        taken = wanted == "own" and self._ready and request["identity"] == self._job.identity
+        wanted = request.get("do")
+        taken = wanted == "own" and self._ready and request.get("identity") == self._job.identity
         if taken:
             self._own(request, fds)
         else:
@@ -273,43 +261,6 @@ class Supervisor:
             closing.start()
             closing.join(_CLOSE_SECONDS)
         self._claim.release()
-
-
-def check(transport: Transport, deadline: float, pause: Callable[[float], bool]) -> None:
-    """Find the target, again and again until ``deadline``; raise as Transport.check does."""
-    seconds = 0.1
-    while True:
-        try:
-            return transport.check(deadline)
-        except Unavailable:
-            left = deadline - time.monotonic()
-            if left <= 0 or not pause(min(seconds, left)):
-                raise
-            seconds = min(seconds * 2, 1.0)
-
-
-def make_transport(way: Way, spec: ForwardSpec, log: Callable[[str], None]) -> Transport:
-    """Return the transport of a way."""
-    module, _colon, name = way.factory.partition(":")
-    transport: Transport = getattr(importlib.import_module(module), name)(spec, way.parameters, log)
-    return transport
-
-
-class TaskPipe:
-    """The pipe by which the task is answered: what was standard output, and is kept from children."""
-
-    def __init__(self) -> None:
-        self.fd = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for standard in (0, 1):
-            os.dup2(nothing, standard)
-        os.close(nothing)
-
-    def answer(self, values: Mapping[str, Any]) -> None:
-        """Say the only thing that the task waits for."""
-        with contextlib.suppress(OSError):  # it waits no more; that is an event of the loop as well
-            os.write(self.fd, json.dumps(values).encode() + b"\n")
-        os.close(self.fd)
 
 
 def _now() -> datetime.datetime:

@@ -64,7 +64,10 @@ class PortForward:
             except (BackendError, KeyError, ValueError) as exc:
                 error.write(f"error forwarding port {data.headers.get('port')} to pod: {exc}".encode())
             else:
-                self._copy(data, connection)
+                try:
+                    self._copy(data, connection)
+                except ConnectionError as exc:  # as containerd says it
+                    error.write(f"error forwarding port {data.headers['port']} to pod: read tcp4: {exc}".encode())
             error.finish()
             data.finish()
         data.stop_reading()
@@ -81,8 +84,8 @@ class PortForward:
             while chunk := connection.recv(_READ_SIZE):
                 stream.write(chunk)
             stream.finish()
-        except (OSError, StreamClosed):
-            pass  # one side is gone; the other is told below
+        except StreamClosed:
+            pass  # the client is gone; the pod is told below
         finally:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

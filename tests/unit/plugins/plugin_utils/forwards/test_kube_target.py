@@ -72,7 +72,7 @@ def test_a_port_that_a_service_cannot_give_is_explained(asked: int | str, said: 
 def test_a_port_of_anything_else_is_one_of_its_containers(text: str) -> None:
     picture = picture_of(target_of(text), {}, [pod("a", web=8080)])
     assert [picture.number(port, picture.pods[0]) for port in ("web", 8081)] == [8080, 8081]
-    with pytest.raises(ForwardError, match="no container of pod a names a port 'wep'. Did you mean 'web'"):
+    with pytest.raises(ForwardError, match=r"no container of pod a names a port 'wep'\. Did you mean 'web'"):
         picture.number("wep", picture.pods[0])
 
 
@@ -121,5 +121,5 @@ def test_a_service_without_pods_of_its_own_is_refused(found: dict[str, Any], sai
 
 @pytest.mark.parametrize("text", ["web", "node/x", "daemonset/x", "service/", "a/b/c", ""])
 def test_what_has_no_ports_is_refused_with_what_has(text: str) -> None:
-    with pytest.raises(ForwardError, match="Write service/, deployment/, statefulset/ or pod/ and a name"):
+    with pytest.raises(ForwardError, match=r"Write service/, deployment/, statefulset/ or pod/ and a name"):
         target_of(text)
