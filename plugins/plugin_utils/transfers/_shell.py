@@ -157,15 +157,13 @@ def pack_script(
 ) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory.
 
-    It may be ``several``, one behind the other, for GNU tar. With ``blocks`` it is printed in large ones. It says the SHA-256 of what it printed (``DIGEST``).
+    It may be ``several``, one behind the other, for GNU tar. With ``blocks`` it is printed in large ones. It says the
+    SHA-256 of what it printed (``DIGEST``).
     """
     parts = _SEVERAL if several else _AS_ONE
     pack = _PACK.format(sparse="-S " if sparse else "", several=parts, compress=_COMPRESS[packer])
-    hashed = (
-        _HASHER
-        + _PACK_HASHED.format(pack=pack, blocks=_BLOCKS if blocks else "")
-        + _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
-    )
+    hashed = _HASHER + _PACK_HASHED.format(pack=pack, blocks=_BLOCKS if blocks else "")
+    hashed += _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
 
 
