@@ -59,6 +59,8 @@ class Phase:
     side: Side
     wraps: str
     """The script around that of the step: ``@SCRIPT@`` is the step's, ``@WAIT@`` waits at the gate."""
+    options: tuple[tuple[str, bool], ...] = ()
+    """What it takes to have that step."""
 
 
 _START = "@WAIT@ || exit 99\n@SCRIPT@"
@@ -79,12 +81,14 @@ def _printing(count: int) -> str:
     return f"(\n@SCRIPT@\n) | {_then_wait(count)}"
 
 
+_CHECKSUM = (("checksum", True),)
 PHASES = (
     Phase("listing the source", "list source", Side.SOURCE, _printing(100)),
     Phase("listing the destination", "list destination", Side.DESTINATION, _printing(60)),
     Phase("packing, at its start", "pack", Side.SOURCE, _START),
     Phase("packing", "pack", Side.SOURCE, _printing(SIZE // 2)),
-    Phase("hashing the source", "checksums of source", Side.SOURCE, _printing(100)),
+    Phase("hashing the source", "checksums of source", Side.SOURCE, _printing(100), _CHECKSUM),
+    Phase("hashing the destination", "checksums of destination", Side.DESTINATION, _reading(100), _CHECKSUM),
     Phase("unpacking, at its start", "unpack", Side.DESTINATION, _START),
     Phase("unpacking", "unpack", Side.DESTINATION, _reading(SIZE // 2)),
     Phase("verifying", "unpack", Side.DESTINATION, _printing(100)),
@@ -168,7 +172,8 @@ class TransferScene:
             src = (TARGET, src[1])
         else:
             dest = (TARGET, dest[1])
-        options = {} if healthy else dict(self.cell.fault.options)
+        options: dict[str, float | bool] = dict(self.cell.phase.options)
+        options |= {} if healthy else dict(self.cell.fault.options)
         request: dict[str, Any] = {
             "contexts": {"local": {"kind": "local"}, TARGET: target},
             "transfer": {"src": src, "dest": dest, "delete": True, **options},
