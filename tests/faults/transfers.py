@@ -34,6 +34,7 @@ from testbed.inventory import collections_path
 from testbed.processes import await_exit, command_of, marked, send_signal
 from testbed.run import Run
 from testbed.ssh.line import Cut
+from testbed.ssh.masters import close_masters
 
 TRANSPORTS = (Transport.LOCAL, Transport.SSH, Transport.WEBSOCKET)
 _GATE_SECONDS = 60.0
@@ -362,6 +363,8 @@ class TransferRunner:
         """Run a cell and return what does not hold."""
         site = self.site(cell)
         site.ready()
+        if isinstance(site, SshSite) and cell.fault.strike is _kill_master:
+            close_masters(site.control)  # that of the cell before, which would serve this one too
         scene = TransferScene(cell, site, f"transfer{next(self._numbers)}-{self._run.id}")
         try:
             return _Trial(scene, self._start).run()
