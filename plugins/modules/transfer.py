@@ -17,8 +17,9 @@ description:
     copied streams through the controller and never touches its disk; lists of names do, in unnamed temporary files.
   - Compares first and sends only what differs. Keeps modes, times of change in whole seconds, symbolic and hard links,
     empty directories, and for root at the destination the numbers of owner and group.
-  - Every file that is sent is read back at both ends, and gets its name only if the two SHA-256 are the same. A file
-    appears whole or not at all; a tree does not appear at once, but file by file, or for a new directory as a whole.
+  - What is sent gets its name only if it has the same SHA-256 at both ends, where it was read and where it arrived; the
+    archive that a tree is sent as, or the file. A file appears whole or not at all; a tree does not appear at once, but
+    file by file, or for a new directory as a whole.
   - Needs only a POSIX C(sh) with GNU C(tar) or busybox and the usual tools at both ends, no Python.
 requirements:
   - C(ssh) on the controller, for SSH hosts.
@@ -58,7 +59,9 @@ options:
     type: raw
     required: true
   checksum:
-    description: Whether to compare files by their SHA-256 instead of by size and time of change.
+    description:
+      - Whether to compare files by their SHA-256 instead of by size and time of change.
+      - What was sent of a tree is then read once more at both ends, too, and compared file by file.
     type: bool
     default: false
   delete:

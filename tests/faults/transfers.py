@@ -34,6 +34,7 @@ from testbed.inventory import collections_path
 from testbed.processes import await_exit, command_of, marked, send_signal
 from testbed.run import Run
 from testbed.ssh.line import Cut
+from testbed.ssh.masters import close_masters
 
 TRANSPORTS = (Transport.LOCAL, Transport.SSH, Transport.WEBSOCKET)
 _GATE_SECONDS = 60.0
@@ -59,6 +60,8 @@ class Phase:
     side: Side
     wraps: str
     """The script around that of the step: ``@SCRIPT@`` is the step's, ``@WAIT@`` waits at the gate."""
+    options: tuple[tuple[str, bool], ...] = ()
+    """What it takes to have that step."""
 
 
 _START = "@WAIT@ || exit 99\n@SCRIPT@"
@@ -79,12 +82,14 @@ def _printing(count: int) -> str:
     return f"(\n@SCRIPT@\n) | {_then_wait(count)}"
 
 
+_CHECKSUM = (("checksum", True),)
 PHASES = (
     Phase("listing the source", "list source", Side.SOURCE, _printing(100)),
     Phase("listing the destination", "list destination", Side.DESTINATION, _printing(60)),
     Phase("packing, at its start", "pack", Side.SOURCE, _START),
     Phase("packing", "pack", Side.SOURCE, _printing(SIZE // 2)),
-    Phase("hashing the source", "checksums of source", Side.SOURCE, _printing(100)),
+    Phase("hashing the source", "checksums of source", Side.SOURCE, _printing(100), _CHECKSUM),
+    Phase("hashing the destination", "checksums of destination", Side.DESTINATION, _reading(100), _CHECKSUM),
     Phase("unpacking, at its start", "unpack", Side.DESTINATION, _START),
     Phase("unpacking", "unpack", Side.DESTINATION, _reading(SIZE // 2)),
     Phase("verifying", "unpack", Side.DESTINATION, _printing(100)),
@@ -168,7 +173,8 @@ class TransferScene:
             src = (TARGET, src[1])
         else:
             dest = (TARGET, dest[1])
-        options = {} if healthy else dict(self.cell.fault.options)
+        options: dict[str, float | bool] = dict(self.cell.phase.options)
+        options |= {} if healthy else dict(self.cell.fault.options)
         request: dict[str, Any] = {
             "contexts": {"local": {"kind": "local"}, TARGET: target},
             "transfer": {"src": src, "dest": dest, "delete": True, **options},
@@ -357,6 +363,8 @@ class TransferRunner:
         """Run a cell and return what does not hold."""
         site = self.site(cell)
         site.ready()
+        if isinstance(site, SshSite) and cell.fault.strike is _kill_master:
+            close_masters(site.control)  # that of the cell before, which would serve this one too
         scene = TransferScene(cell, site, f"transfer{next(self._numbers)}-{self._run.id}")
         try:
             return _Trial(scene, self._start).run()

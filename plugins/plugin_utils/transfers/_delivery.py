@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from ..contexts._base import ContextKind
 from ..streams._marker import new_nonce
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step
@@ -205,7 +206,8 @@ class Delivery:
         """Return the steps that send the named entries, without what is in them."""
         job, ends = self._job, self._job.ends
         several = job.dest.tar == "gnu"
-        pack = _shell.pack_script(job.request.src.path, nonce, self._sparse, how.packer, several=several)
+        blocks = ends.src.context.kind is ContextKind.KUBERNETES
+        pack = _shell.pack_script(job.request.src.path, nonce, self._sparse, how.packer, several=several, blocks=blocks)
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
         receiver = ends.command(f"{UNPACK}{suffix}", ends.dest, unpack, sender.name, output)

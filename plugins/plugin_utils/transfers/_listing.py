@@ -91,11 +91,11 @@ def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listi
     return listing
 
 
-def knows_before_1970(raw: Spool) -> bool:
-    """Return whether times before 1970 can be packed and set there: busybox does not in all of its tools."""
-    listing, _printed = _begin(raw)
-    listing.close()
-    return listing.tar != "busybox"
+def needs_since_1970(*listings: Listing) -> bool:
+    """Return whether there are times before 1970 where one of the places has busybox, which cannot always keep them."""
+    if all(listing.tar != "busybox" for listing in listings):
+        return False
+    return any(_BEFORE_1970.search(line) for listing in listings for line in listing.manifest.lines())
 
 
 def _begin(raw: Spool) -> tuple[Listing, Iterator[bytes]]:

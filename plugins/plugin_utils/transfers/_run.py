@@ -24,7 +24,7 @@ from ._file import send_file
 from ._filter import Filter
 from ._glob import choose_commands, expanded
 from ._job import Job
-from ._listing import Listing, PathKind, knows_before_1970, read_listing
+from ._listing import Listing, PathKind, needs_since_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
 from ._tree import send_tree
@@ -140,7 +140,7 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
             dest = read_listing(other, request.filter)
         else:
             src, dest = _list_both(ends, (source, raw), (destination, other), request.filter)
-        if not (knows_before_1970(raw) and knows_before_1970(other)):
+        if needs_since_1970(src, dest):
             src.close()
             dest.close()
             src, dest = (read_listing(spool, request.filter, since_1970=True) for spool in (raw, other))

@@ -67,11 +67,11 @@ fi
 exec xargs -0 sha256sum
 """
 
-# In blocks of 64 KiB: what a pod prints costs by the write. busybox takes no list of names, so there it is several
-# archives. GNU tar goes on behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes.
+# busybox takes no list of names, so there it is several archives; what is lost of them does not arrive. GNU tar goes on
+# behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes.
 _PACK = r"""case "$(tar --version 2>&1)" in
   *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-  *) {{ {several}; }} | dd ibs=65536 obs=65536 2>/dev/null ;;
+  *) {several}; : ;;
 esac{compress}
 """
 _SEVERAL = "xargs -0 tar -c -f - --no-recursion"
@@ -91,8 +91,12 @@ openssl dgst -sha256 -r /dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
 """
 _PACK_HASHED = r"""exec 7>&1
 x=$(exec 3>&1
-{{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }} | {{ tee /proc/self/fd/6 >&7 && echo passed >&3; }}; }} 6>&1 | $s >&3)
+{{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }} | {{
+  {{ tee /proc/self/fd/6 && echo passed >&3; }} {blocks}>&7
+}}; }} 6>&1 | $s >&3)
 """
+# What a pod prints costs by the write, and tee writes little at once.
+_BLOCKS = "| dd ibs=65536 obs=65536 2>/dev/null "
 _UNPACK_HASHED = r"""x=$(exec 3>&1
 {{ {{ tee /proc/self/fd/6 && echo passed >&3; }} | {{
   ( {unpack} ) >&2 3>&- 6>&-; r=$?
@@ -148,14 +152,18 @@ def sums_script(root: str) -> str:
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
 
 
-def pack_script(root: str, nonce: str, sparse: bool, packer: str | None = None, *, several: bool = False) -> str:
+def pack_script(
+    root: str, nonce: str, sparse: bool, packer: str | None = None, *, several: bool = False, blocks: bool = False
+) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory.
 
-    It may be ``several``, one behind the other, for GNU tar. It says the SHA-256 of what it printed (``DIGEST``).
+    It may be ``several``, one behind the other, for GNU tar. With ``blocks`` it is printed in large ones. It says the
+    SHA-256 of what it printed (``DIGEST``).
     """
     parts = _SEVERAL if several else _AS_ONE
     pack = _PACK.format(sparse="-S " if sparse else "", several=parts, compress=_COMPRESS[packer])
-    hashed = _HASHER + _PACK_HASHED.format(pack=pack) + _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
+    hashed = _HASHER + _PACK_HASHED.format(pack=pack, blocks=_BLOCKS if blocks else "")
+    hashed += _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
 
 
