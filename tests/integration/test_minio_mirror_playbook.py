@@ -165,7 +165,7 @@ def _mirror(
         extra_vars={
             "context": store.context,
             "target": store.target,
-            "port": store.port,
+            "service_port": store.port,
             "bucket": bucket,
             "dest": str(dest),
             **more,

@@ -78,7 +78,7 @@ class ForkedRun:
             if not data:
                 raise WarmError("the process that forks runs of ansible-playbook has ended")
             self._told += data
-        line, _, self._told = self._told.partition(b"\n")
+        line, _end, self._told = self._told.partition(b"\n")
         return int(line)
 
 
@@ -109,7 +109,7 @@ class WarmAnsible:
     def start(self, argv: list[str], *, environment: Mapping[str, str], cwd: Path) -> ForkedRun:
         """Fork a run of the program ``argv[0]`` with piped output and no input."""
         request = json.dumps({"argv": argv, "cwd": str(cwd), "environment": dict(environment)}).encode()
-        pipes = [os.pipe() for _ in ("stdout", "stderr", "status")]
+        pipes = [os.pipe() for _each in ("stdout", "stderr", "status")]
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             socket.send_fds(self._channel, [request], array.array("i", [nothing, *(pipe[1] for pipe in pipes)]))

@@ -78,16 +78,16 @@ def serve(channel: socket.socket) -> Request | None:
     """Fork for each request; return the request in the child, and None in the server once nobody asks any more."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, lambda *_signal: None)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     runs: dict[int, int] = {}
     while True:
-        ready, _, _ = select.select([channel.fileno(), reading], [], [])
+        ready, _writable, _exceptional = select.select([channel.fileno(), reading], [], [])
         if reading in ready:
             os.read(reading, 4096)
             _tell_ends(runs)
         if channel.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 4)
+            message, descriptors, _flags, _address = socket.recv_fds(channel, 1 << 20, 4)
             if not message:
                 return None
             pid = os.fork()
