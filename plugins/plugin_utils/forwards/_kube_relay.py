@@ -22,8 +22,9 @@ _GRACE = 0.03
 """Seconds that a pod's node may take to say that it reaches no such port, before more than that is sent."""
 _LAST_WORD = 2.0
 """Seconds between the end of the data and that of the errors, and for the last data to be sent."""
-_PING = 15.0
-"""Seconds of silence after which the connection shows that it is in use."""
+_FIRST_SILENCE, _LONGEST_SILENCE = 1.0, 15.0
+"""Seconds of silence after which the connection shows that it is in use, and the pod is looked for: of one that ended
+its network is gone too, and with it whatever would have told the pod's node that the connection is over."""
 
 
 class ClientLeft(ConnectionResetError):
@@ -34,9 +35,16 @@ class Relay:
     """The relaying of one connection; it may start over with another pair."""
 
     def __init__(
-        self, pair: Pair, client: socket.socket, count: Callable[[int, int], None], stopped: Callable[[], bool]
+        self,
+        pair: Pair,
+        client: socket.socket,
+        count: Callable[[int, int], None],
+        stopped: Callable[[], bool],
+        is_gone: Callable[[Pair], bool],
     ) -> None:
-        """``stopped`` tells, once the tunnel was cut, whether that was meant."""
+        """``stopped`` tells, once the tunnel was cut, whether that was meant; ``is_gone`` whether a pod has ended."""
+        self._is_gone = is_gone
+        self._silence = _FIRST_SILENCE
         self._stopped = stopped
         self._hung = False
         self._pair = pair
@@ -130,7 +138,7 @@ class Relay:
     def _wait(self) -> tuple[int, int]:
         """Wait for what is possible next; return the events of the tunnel and of the client."""
         pair, tunnel = self._pair, self._pair.tunnel
-        seconds = _PING
+        seconds = self._silence
         takes_more = self._takes_more()
         if not takes_more and self._may_take_later():
             seconds = max(0.0, self._began + _GRACE - time.monotonic()) + 0.001
@@ -144,10 +152,20 @@ class Relay:
         client = _if(bool(pair.pending), select.POLLOUT) | _if(takes_more, select.POLLIN)
         self._watch(self._client.fileno(), client, always=not self._passed_end)
         events = dict(self._poll.poll(seconds * 1000))
-        if not events and seconds == _PING and tunnel.idle:
-            tunnel.ping()
+        if events:
+            self._silence = _FIRST_SILENCE if not pair.answered else _LONGEST_SILENCE
+        elif seconds == self._silence:
+            self._look_after()
         from_tunnel = events.get(tunnel.fd, 0) or (1 if seconds == 0.0 else 0)
         return from_tunnel, events.get(self._client.fileno(), 0)
+
+    def _look_after(self) -> None:
+        """Do what is to be done in silence; raise ConnectionError if the pod has ended."""
+        self._silence = min(2 * self._silence, _LONGEST_SILENCE)
+        if self._pair.tunnel.idle:
+            self._pair.tunnel.ping()
+        if self._is_gone(self._pair):
+            raise ConnectionResetError(f"pod {self._pair.pod.name} has ended")
 
     def _watch(self, fd: int, events: int, always: bool = False) -> None:
         """Watch a descriptor; without any event it is watched for errors only, if ``always``, else not at all."""
