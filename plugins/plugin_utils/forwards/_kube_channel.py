@@ -33,6 +33,9 @@ class Origin(Protocol):
     def is_gone(self, pair: Pair) -> bool:
         """Return whether the pod of a pair has ended; may ask the API."""
 
+    def is_leaving(self, pair: Pair) -> bool:
+        """Return whether nobody should connect to the pod of a pair any more; may ask the API."""
+
     def again(self, failed: Pair, deadline: float) -> Pair:
         """Return another try; raise Unavailable or ForwardError."""
 
@@ -61,7 +64,7 @@ class KubeChannel:
         with self._lock:
             self._relaying = True
             pair = required(self._pair, "tunnel of a channel that is relayed")
-        relay = Relay(pair, client, count, lambda: self._closed, self._origin.is_gone)
+        relay = Relay(pair, client, count, self._origin, lambda: self._closed)
         try:
             while True:
                 try:

@@ -69,6 +69,16 @@ class Chooser:
                     self._ask(deadline, fresh=False)
             return self._alive is not None and pod.uid not in self._alive
 
+    def is_leaving(self, pod: Pod, deadline: float) -> bool:
+        """Return whether a pod is not one to connect to any more, as far as the API says so now."""
+        now = time.monotonic()
+        with self._looking:
+            if self._looked < now:  # nobody else asked meanwhile
+                with contextlib.suppress(Unreachable):
+                    self._ask(deadline, fresh=False)
+            usable = () if self._seen is None else self._seen.pods
+            return self._alive is not None and pod.uid not in {each.uid for each in usable}
+
     def distrust(self, pod: Pod) -> None:
         """Note that a pod failed: another one is preferred, and the API is asked what there is now."""
         with self._lock:
@@ -77,6 +87,7 @@ class Chooser:
 
     def _ask(self, deadline: float, fresh: bool) -> None:
         """Ask the API; what was seen last still holds if it does not answer."""
+        self._looked, self._distrusted = time.monotonic(), False
         try:
             self._seen, self._refused = self._look(deadline), None
             self._alive = self._seen.alive
@@ -89,7 +100,6 @@ class Chooser:
             self._alive = exc.alive if isinstance(exc, NoneReady) else None
             if isinstance(exc, Missing) and self.current is not None and self._is_pod:
                 self._alive = frozenset()
-        self._looked, self._distrusted = time.monotonic(), False
 
     def _of(self, picture: Picture) -> Pod:
         with self._lock:

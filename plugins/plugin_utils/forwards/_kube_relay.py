@@ -13,6 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from ._kube_pair import Pair
 
@@ -31,6 +32,16 @@ class ClientLeft(ConnectionResetError):
     """The client reset the connection."""
 
 
+class Pods(Protocol):
+    """What knows whether a pod is still there."""
+
+    def is_gone(self, pair: Pair) -> bool:
+        """Return whether the pod of a pair has ended."""
+
+    def is_leaving(self, pair: Pair) -> bool:
+        """Return whether nobody should connect to the pod of a pair any more."""
+
+
 class Relay:
     """The relaying of one connection; it may start over with another pair."""
 
@@ -39,11 +50,11 @@ class Relay:
         pair: Pair,
         client: socket.socket,
         count: Callable[[int, int], None],
+        pods: Pods,
         stopped: Callable[[], bool],
-        is_gone: Callable[[Pair], bool],
     ) -> None:
-        """``stopped`` tells, once the tunnel was cut, whether that was meant; ``is_gone`` whether a pod has ended."""
-        self._is_gone = is_gone
+        """``stopped`` tells, once the tunnel was cut, whether that was meant."""
+        self._pods = pods
         self._silence = _FIRST_SILENCE
         self._stopped = stopped
         self._hung = False
@@ -111,6 +122,8 @@ class Relay:
             raise ConnectionResetError(failure)
         if not pair.data_ended:
             return False
+        if not (pair.answered or self._kept or self.client_ended or self._passed_end) and self._pods.is_leaving(pair):
+            raise ConnectionResetError(f"pod {pair.pod.name} is going away, and nothing was exchanged with it")
         if not self._passed_end:
             self._passed_end = True
             self._end_output()
@@ -164,7 +177,7 @@ class Relay:
         self._silence = min(2 * self._silence, _LONGEST_SILENCE)
         if self._pair.tunnel.idle:
             self._pair.tunnel.ping()
-        if self._is_gone(self._pair):
+        if self._pods.is_gone(self._pair):
             raise ConnectionResetError(f"pod {self._pair.pod.name} has ended")
 
     def _watch(self, fd: int, events: int, always: bool = False) -> None:

@@ -146,6 +146,10 @@ class KubernetesTransport:
         """Return whether the pod of a connection has ended."""
         return self._pods.is_gone(pair.pod, time.monotonic() + _ACCEPT)
 
+    def is_leaving(self, pair: Pair) -> bool:
+        """Return whether the pod of a connection is not one to connect to any more."""
+        return self._pods.is_leaving(pair.pod, time.monotonic() + _ACCEPT)
+
     def ended(self, channel: KubeChannel) -> None:
         """Forget a channel."""
         with self._lock:
@@ -204,6 +208,7 @@ class _Tries:
         self.ended = transport.ended
         self.lost = transport.lost
         self.is_gone = transport.is_gone
+        self.is_leaving = transport.is_leaving
 
     def again(self, failed: Pair, deadline: float) -> Pair:
         """Return another try, in another pod if there is one."""
