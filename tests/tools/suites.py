@@ -16,7 +16,7 @@ from tools.request import FOLDERS, Leg, Request, Suite, Tier, suite_of
 from tools.workshop import Workshop
 
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
-_BENCHMARKS = ("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress", "transfer")
+_BENCHMARKS = ("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress", "transfer", "forward")
 _SIDE_BY_SIDE = {
     Suite.UNIT: ("3", "worksteal"),
     Suite.TESTBED: ("2", "worksteal"),
