@@ -125,6 +125,8 @@ class Relay:
         if not (pair.answered or self._kept or self.client_ended or self._passed_end) and self._pods.is_leaving(pair):
             raise ConnectionResetError(f"pod {pair.pod.name} is going away, and nothing was exchanged with it")
         if not self._passed_end:
+            if not pair.error_ended and not self._waited_enough():
+                return False  # a reset in the pod comes as an end, and only then as an error
             self._passed_end = True
             self._end_output()
         if pair.over:
