@@ -497,8 +497,9 @@ def test_credentials_that_ran_out_are_asked_for_again(cluster: Cluster, tls: Tls
 def test_a_server_that_nobody_vouches_for_is_refused(cluster: Cluster, tls: TlsFront, tmp_path: Path) -> None:
     from testbed.kube.tls import make_certificate
 
-    other, _key = make_certificate(tmp_path / "other") if (tmp_path / "other").mkdir() is None else (None, None)
-    assert other is not None
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other, _key = make_certificate(folder)
     kubeconfig = kubeconfig_for(tls, tmp_path / "config", {"token": "right"}, other.read_bytes())
     with pytest.raises(ForwardError, match=r"its certificate cannot be trusted: .*Check the certificate-authority"):
         cluster.transport("service/web", 80, kubeconfig=kubeconfig).check(time.monotonic() + SECONDS)

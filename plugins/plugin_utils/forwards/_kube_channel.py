@@ -30,6 +30,12 @@ class Origin(Protocol):
     def lost(self, pair: Pair, why: str) -> None:
         """Note that a channel is going to try again."""
 
+    def is_gone(self, pair: Pair) -> bool:
+        """Return whether the pod of a pair has ended; may ask the API."""
+
+    def is_leaving(self, pair: Pair) -> bool:
+        """Return whether nobody should connect to the pod of a pair any more; may ask the API."""
+
     def again(self, failed: Pair, deadline: float) -> Pair:
         """Return another try; raise Unavailable or ForwardError."""
 
@@ -58,7 +64,7 @@ class KubeChannel:
         with self._lock:
             self._relaying = True
             pair = required(self._pair, "tunnel of a channel that is relayed")
-        relay = Relay(pair, client, count, lambda: self._closed)
+        relay = Relay(pair, client, count, self._origin, lambda: self._closed)
         try:
             while True:
                 try:

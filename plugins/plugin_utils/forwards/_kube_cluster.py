@@ -18,7 +18,7 @@ from ._errors import ForwardError, Unavailable
 from ._kube_api import ApiClient, Refused, Upgraded
 from ._kube_login import log_in
 from ._kube_parameters import KubeParameters, Login
-from ._kube_target import Obj, Picture, path_of, picture_of, resource_of, selector_of, target_of
+from ._kube_target import Obj, Picture, alive_of, path_of, picture_of, resource_of, selector_of, target_of
 from ._kube_tunnel import Tunnel
 from ._websocket import expected_answer, new_key
 
@@ -28,6 +28,18 @@ _LOGIN_AGAIN = 5.0
 """Seconds before credentials that were refused are asked for anew a second time."""
 
 _Found = TypeVar("_Found")
+
+
+class NoneReady(Unavailable):
+    """No pod of the target is ready; ``alive`` are the uids of those that have not ended."""
+
+    def __init__(self, text: str, alive: frozenset[str]) -> None:
+        super().__init__(text)
+        self.alive = alive
+
+
+class Missing(ForwardError):
+    """The target does not exist."""
 
 
 class Cluster:
@@ -66,7 +78,7 @@ class Cluster:
             text = (
                 f"context '{self._parameters.context}': finding a pod of {target} in namespace {namespace}: {exc.cause}"
             )
-            raise Unavailable(sentence(text, exc.remedy)) from exc
+            raise NoneReady(sentence(text, exc.remedy), alive_of(pods)) from exc
 
     def tunnel(self, pod: str, deadline: float) -> Tunnel:
         """Return a new connection into a pod. Raises Unavailable or ForwardError."""
@@ -132,7 +144,7 @@ class Cluster:
         text = f"context '{self._parameters.context}': reading {what} in namespace {self.namespace}: "
         if exc.code == 404 and name:
             missing = unknown(Target(kind, name), self._names(kind, deadline))
-            return ForwardError(sentence(text + missing.cause, missing.remedy))
+            return Missing(sentence(text + missing.cause, missing.remedy))
         if exc.code == 403:
             right = f"'{'get' if name else 'list'}' on '{resource_of(kind)}'"
             return ForwardError(sentence(f"{text}{exc}", f"The user of this context needs {right} in that namespace."))

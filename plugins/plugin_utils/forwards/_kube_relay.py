@@ -13,6 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from ._kube_pair import Pair
 
@@ -22,21 +23,39 @@ _GRACE = 0.03
 """Seconds that a pod's node may take to say that it reaches no such port, before more than that is sent."""
 _LAST_WORD = 2.0
 """Seconds between the end of the data and that of the errors, and for the last data to be sent."""
-_PING = 15.0
-"""Seconds of silence after which the connection shows that it is in use."""
+_FIRST_SILENCE, _LONGEST_SILENCE = 1.0, 15.0
+"""Seconds of silence after which the connection shows that it is in use, and the pod is looked for: of one that ended
+its network is gone too, and with it whatever would have told the pod's node that the connection is over."""
 
 
 class ClientLeft(ConnectionResetError):
     """The client reset the connection."""
 
 
+class Pods(Protocol):
+    """What knows whether a pod is still there."""
+
+    def is_gone(self, pair: Pair) -> bool:
+        """Return whether the pod of a pair has ended."""
+
+    def is_leaving(self, pair: Pair) -> bool:
+        """Return whether nobody should connect to the pod of a pair any more."""
+
+
 class Relay:
     """The relaying of one connection; it may start over with another pair."""
 
     def __init__(
-        self, pair: Pair, client: socket.socket, count: Callable[[int, int], None], stopped: Callable[[], bool]
+        self,
+        pair: Pair,
+        client: socket.socket,
+        count: Callable[[int, int], None],
+        pods: Pods,
+        stopped: Callable[[], bool],
     ) -> None:
         """``stopped`` tells, once the tunnel was cut, whether that was meant."""
+        self._pods = pods
+        self._silence = _FIRST_SILENCE
         self._stopped = stopped
         self._hung = False
         self._pair = pair
@@ -103,7 +122,11 @@ class Relay:
             raise ConnectionResetError(failure)
         if not pair.data_ended:
             return False
+        if not (pair.answered or self._kept or self.client_ended or self._passed_end) and self._pods.is_leaving(pair):
+            raise ConnectionResetError(f"pod {pair.pod.name} is going away, and nothing was exchanged with it")
         if not self._passed_end:
+            if not pair.error_ended and not self._waited_enough():
+                return False  # a reset in the pod comes as an end, and only then as an error
             self._passed_end = True
             self._end_output()
         if pair.over:
@@ -130,7 +153,7 @@ class Relay:
     def _wait(self) -> tuple[int, int]:
         """Wait for what is possible next; return the events of the tunnel and of the client."""
         pair, tunnel = self._pair, self._pair.tunnel
-        seconds = _PING
+        seconds = self._silence
         takes_more = self._takes_more()
         if not takes_more and self._may_take_later():
             seconds = max(0.0, self._began + _GRACE - time.monotonic()) + 0.001
@@ -144,10 +167,20 @@ class Relay:
         client = _if(bool(pair.pending), select.POLLOUT) | _if(takes_more, select.POLLIN)
         self._watch(self._client.fileno(), client, always=not self._passed_end)
         events = dict(self._poll.poll(seconds * 1000))
-        if not events and seconds == _PING and tunnel.idle:
-            tunnel.ping()
+        if events:
+            self._silence = _FIRST_SILENCE if not pair.answered else _LONGEST_SILENCE
+        elif seconds == self._silence:
+            self._look_after()
         from_tunnel = events.get(tunnel.fd, 0) or (1 if seconds == 0.0 else 0)
         return from_tunnel, events.get(self._client.fileno(), 0)
+
+    def _look_after(self) -> None:
+        """Do what is to be done in silence; raise ConnectionError if the pod has ended."""
+        self._silence = min(2 * self._silence, _LONGEST_SILENCE)
+        if self._pair.tunnel.idle:
+            self._pair.tunnel.ping()
+        if self._pods.is_gone(self._pair):
+            raise ConnectionResetError(f"pod {self._pair.pod.name} has ended")
 
     def _watch(self, fd: int, events: int, always: bool = False) -> None:
         """Watch a descriptor; without any event it is watched for errors only, if ``always``, else not at all."""

@@ -74,6 +74,8 @@ class Picture:
     target: Target
     pods: tuple[Pod, ...]
     """Never empty; the one to be taken comes first."""
+    alive: frozenset[str] = frozenset()
+    """The uids of all pods of it that have not ended, ready or not."""
     service_ports: tuple[_ServicePort, ...] | None = None
     """The ports of a service, None for anything else."""
 
@@ -144,7 +146,13 @@ def picture_of(target: Target, found: Obj, pods: Sequence[Obj]) -> Picture:
             )
             for each in spec.get("ports") or ()
         )
-    return Picture(target, tuple(map(_pod, usable)), ports)
+    return Picture(target, tuple(map(_pod, usable)), alive_of(pods), ports)
+
+
+def alive_of(pods: Sequence[Obj]) -> frozenset[str]:
+    """Return the uids of those pods that have not ended; one that is being deleted still serves who it serves."""
+    ended = ("Succeeded", "Failed")
+    return frozenset(pod["metadata"]["uid"] for pod in pods if (pod.get("status") or {}).get("phase") not in ended)
 
 
 def _runs(pod: Obj) -> bool:

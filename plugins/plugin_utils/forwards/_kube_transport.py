@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..contexts._workload import PodKind
 from ._errors import ForwardError, Unavailable
 from ._kube_api import Unreachable
 from ._kube_channel import KubeChannel
@@ -28,6 +29,7 @@ from ._kube_pool import Pool
 from ._kube_target import Pod
 from ._kube_tunnel import Tunnel
 from ._spec import ForwardSpec, PortPair
+from ._transport import FarListener
 
 _ACCEPT = 10.0
 """Seconds that a pod's node may take to accept a connection."""
@@ -50,7 +52,7 @@ class KubernetesTransport:
         self._ports = parameters.ports
         self._log = log
         self._cluster = Cluster(parameters, log)
-        self._pods = Chooser(self._cluster.picture, log)
+        self._pods = Chooser(self._cluster.picture, log, self._cluster.target.kind is PodKind.POD)
         self._pool = Pool(self._make)
         self._lock = threading.Lock()
         self._channels: set[KubeChannel] = set()
@@ -79,7 +81,7 @@ class KubernetesTransport:
             raise Unavailable("the forward has ended")
         return channel
 
-    def bound(self) -> tuple[int, ...]:
+    def bound(self) -> tuple[FarListener, ...]:
         """Return nothing: no port of a pod listens for this machine."""
         return ()
 
@@ -141,6 +143,14 @@ class KubernetesTransport:
         """Note that a connection is going to be tried again."""
         self._log(f"port {pair.port} of pod {pair.pod.name}: {why}: trying again")
 
+    def is_gone(self, pair: Pair) -> bool:
+        """Return whether the pod of a connection has ended."""
+        return self._pods.is_gone(pair.pod, time.monotonic() + _ACCEPT)
+
+    def is_leaving(self, pair: Pair) -> bool:
+        """Return whether the pod of a connection is not one to connect to any more."""
+        return self._pods.is_leaving(pair.pod, time.monotonic() + _ACCEPT)
+
     def ended(self, channel: KubeChannel) -> None:
         """Forget a channel."""
         with self._lock:
@@ -198,6 +208,8 @@ class _Tries:
         self.take_back = transport.take_back
         self.ended = transport.ended
         self.lost = transport.lost
+        self.is_gone = transport.is_gone
+        self.is_leaving = transport.is_leaving
 
     def again(self, failed: Pair, deadline: float) -> Pair:
         """Return another try, in another pod if there is one."""
