@@ -18,7 +18,7 @@ from tools.workshop import Workshop
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
 _BENCHMARKS = (
     *("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress", "transfer"),
-    "forward_ssh",
+    *("forward", "forward_ssh", "forward_soak"),
 )
 _SIDE_BY_SIDE = {
     Suite.UNIT: ("3", "worksteal"),
