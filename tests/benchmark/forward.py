@@ -35,12 +35,12 @@ from typing import Protocol
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters, Source
 
 from benchmark.cost import interval
+from benchmark.forward_service import ANSWER
 from testbed.kube.kubectl import find_kubectl
 from testbed.run import Run
 
 _DOWN, _UP, _SMALL = 7001, 7002, 7003
 _MIB = 1 << 20
-_ANSWER = b"0123456789abcdef"
 _CLIENT = """
 import hashlib, socket, sys, time
 way, port, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -62,21 +62,13 @@ with socket.create_connection(("127.0.0.1", port)) as connection:
 print(time.monotonic() - start)
 """
 _SERVER = """
-import json, sys
+import sys
 from pathlib import Path
+from benchmark.forward_service import DOWN, SMALL, UP, container
 from testbed.kube import Kube
 with Kube("cri", workdir=Path(sys.argv[1])) as kube:
     size = int(sys.argv[2]) >> 20
-    scripts = {
-        7001: f"dd if=/dev/zero bs=1M count={size} 2>/dev/null",
-        7002: f"dd of=/dev/null bs=1M count={size} iflag=fullblock 2>/dev/null; printf k",
-        7003: "printf 0123456789abcdef",
-    }
-    lines = []
-    for port, script in scripts.items():
-        name = f"/tmp/serve{port}"
-        lines.append(f"printf '%s\\\\n' '#!/bin/sh' '{script}' >{name}; chmod +x {name}; nc -ll -p {port} -e {name} &")
-    kube.pod("pod", containers=[{"name": "main", "command": ["sh", "-c", "\\n".join([*lines, "wait"])]}])
+    kube.pod("pod", containers=[container(7001, DOWN, size), container(7002, UP, size), container(7003, SMALL)])
     kube.write_kubeconfig(Path(sys.argv[1]) / "kubeconfig")
     print("ready", flush=True)
     for line in sys.stdin:
@@ -197,7 +189,7 @@ def moved(way: str, size: int) -> Work:
 
 def _asked(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        if connection.recv(len(_ANSWER), socket.MSG_WAITALL) != _ANSWER:
+        if connection.recv(len(ANSWER), socket.MSG_WAITALL) != ANSWER:
             raise RuntimeError("a connection got no answer")
 
 

@@ -18,7 +18,7 @@ from tools.workshop import Workshop
 _NO_TESTS = 5  # pytest's exit status when nothing was collected
 _BENCHMARKS = (
     *("pipeline", "checksum", "counting", "fixed_cost", "memory", "probe", "progress", "transfer"),
-    *("forward", "forward_ssh", "forward_soak"),
+    *("forward", "forward_ssh", "forward_soak", "forward_pods"),
 )
 _SIDE_BY_SIDE = {
     Suite.UNIT: ("3", "worksteal"),

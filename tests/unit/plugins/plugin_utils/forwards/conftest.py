@@ -134,6 +134,12 @@ class Forwards:
         return sorted(path.name for path in self.folder.path.iterdir() if ".log" not in path.name)
 
 
+def imports() -> str:
+    """Return where a process of its own finds what is tested, and the tests."""
+    places = (str(TESTS), os.environ.get("MANIFOLD_COLLECTIONS_PATH", ""), os.environ.get("PYTHONPATH", ""))
+    return os.pathsep.join(filter(None, places))
+
+
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     server = Echo()
@@ -146,7 +152,7 @@ def forwards(tmp_path: Path, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Nothing of them is left when the test ends."""
     token = secrets.token_hex(8)
     monkeypatch.setenv("MANIFOLD_TEST_FORWARDS", token)
-    monkeypatch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", imports())
     folder = ForwardFolder(tmp_path / "state")
     folder.make()
     made = Forwards(folder, echo)

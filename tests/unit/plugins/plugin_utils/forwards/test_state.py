@@ -19,6 +19,8 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards._log import
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._spec import ForwardSpec, Lifetime
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._state import ForwardFolder, default_directory
 
+from unit.plugins.plugin_utils.forwards.conftest import imports
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ForwardFolder:
@@ -150,8 +152,9 @@ def test_of_another_users_listener_the_user_is_told() -> None:
         "os.setgid(65534); os.setuid(65534); print(_holder.who_listens('127.0.0.1', int(sys.argv[1])))"
     )
     try:
-        told = subprocess.run([sys.executable, "-c", code, str(port)], capture_output=True, check=True).stdout
-        assert told == b"a process of the user root\n"
+        env = {**os.environ, "PYTHONPATH": imports()}
+        told = subprocess.run([sys.executable, "-c", code, str(port)], capture_output=True, check=False, env=env)
+        assert told.stdout == b"a process of the user root\n", told.stderr.decode()
     finally:
         holder.stdin.close()
         holder.wait()
