@@ -26,7 +26,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards._state impo
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._transport import Way
 
 from unit.direct import FACTORY
-from unit.plugins.plugin_utils.forwards.conftest import Echo, ask
+from unit.forwards import Echo, ask
 
 _GROWTH = 4 << 20
 """Bytes of memory that count as none."""

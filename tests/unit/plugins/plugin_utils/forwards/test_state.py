@@ -19,7 +19,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards._log import
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._spec import ForwardSpec, Lifetime
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._state import ForwardFolder, default_directory
 
-from unit.plugins.plugin_utils.forwards.conftest import imports
+from unit.forwards import imports
 
 
 @pytest.fixture

@@ -21,8 +21,10 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards import _con
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors import ForwardError
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._spec import Lifetime, PortPair
 
-from unit.plugins.plugin_utils.forwards.conftest import Echo, Forwards, ask, is_open
+from unit.forwards import Echo, Forwards, ask, is_open
 from unit.support import PATIENCE, ends, processes_with
+
+pytest_plugins = ("unit.forwards",)
 
 SECRET = "s3cret-of-the-transport"
 

@@ -28,7 +28,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards._transport 
 from unit.direct import FACTORY
 from unit.support import PATIENCE, leftovers
 
-TESTS = Path(__file__).resolve().parents[4]
+TESTS = Path(__file__).resolve().parents[1]
 
 
 class Echo:
