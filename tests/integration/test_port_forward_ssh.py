@@ -239,12 +239,14 @@ def test_ssh_ends_with_a_supervisor_that_is_killed(ssh_host: Hosts, service: Ser
         "time.sleep(600)\n"
     )
     given = json.dumps({"port": service.port, "login": login_to(host).parameters()})
+    places = (os.environ.get("MANIFOLD_COLLECTIONS_PATH"), os.environ.get("PYTHONPATH"))
     with subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
