@@ -231,19 +231,12 @@ def test_it_ends_with_its_play_however_that_ends(contexts: Inventory, far: int, 
         {"name": "wait", "ansible.builtin.shell": f"echo waiting; cat {gate}"},
     ]
     run = contexts.play_async([play(*tasks)])
-    held: list[int] = []
-
-    def waits() -> bool:
-        with contextlib.suppress(OSError):  # nobody reads it yet
-            held.append(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
-        return bool(held)
-
-    # no sooner: a signal that comes while Ansible starts a worker may be lost there
-    run.wait_for(waits, "the last task")
+    run.wait_for(lambda: "TASK [wait]" in run.stdout, "the last task")
+    held = os.open(gate, os.O_WRONLY)  # once it is read: a signal that comes while Ansible starts a worker may be lost
     made = json.loads(told.read_text())
     assert said(made["port"]) == HELLO
     if how == "ends":
-        os.close(held.pop())
+        os.close(held)
         assert run.wait(60).rc == 0
     else:
         number = signal.Signals[how]
@@ -253,7 +246,7 @@ def test_it_ends_with_its_play_however_that_ends(contexts: Inventory, far: int, 
     assert state_of(contexts) == []
     if how != "ends":
         run.kill_all()
-        os.close(held.pop())
+        os.close(held)
 
 
 def test_plays_share_a_forward_and_a_persistent_one_outlives_them(contexts: Inventory, far: int) -> None:
