@@ -373,6 +373,7 @@ def test_a_connection_that_nobody_takes_is_reset_when_its_time_is_up(cluster: Cl
         client.sendall(b"hello")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
+        await_end(forwarding)  # it is noted after the client was told
     assert any("refused" in line for line in forwarding.errors)
 
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 
 from .._linux import PIPE_SIZE, splice
@@ -136,14 +137,37 @@ class Flow:
         return count
 
 
+class Pace:
+    """Lets a stream that comes in small pieces gather: each piece by itself costs two programs a change of context.
+
+    Only pieces of some size that come at once, many in a row, are a stream; question and answer are not kept waiting.
+    """
+
+    _PIECE, _ENOUGH = 8 << 10, 128 << 10
+    _AT_ONCE, _NAP = 0.001, 0.0005
+    _MANY = 16
+
+    def __init__(self) -> None:
+        self._row = 0
+
+    def note(self, waited: float, moved: int) -> None:
+        """Take note of what was moved after waiting for it so many seconds, and rest if more at once is better."""
+        self._row = self._row + 1 if waited < self._AT_ONCE and moved >= self._PIECE else 0
+        if self._row >= self._MANY and moved < self._ENOUGH:
+            time.sleep(self._NAP)
+
+
 def relay(ask: Flow, answer: Flow, count: Callable[[int, int], None], half_open: float) -> None:
     """Move both directions until both have ended: ``ask`` comes from who connected, ``answer`` goes there.
 
     When the answer has ended, who asked is given up once it was silent for ``half_open`` seconds. ``count`` is told
     what was moved, asked and answered, since it was told last. Raises OSError if a connection was cut.
     """
+    pace = Pace()
     while not (ask.done and answer.done):
+        began = time.monotonic()
         ready = _await(ask, answer, half_open * 1000 if answer.done else None)
+        waited = time.monotonic() - began
         if not ready:
             ask.finish()
         try:
@@ -151,9 +175,10 @@ def relay(ask: Flow, answer: Flow, count: Callable[[int, int], None], half_open:
                 if not flow.done and flow.awaits[0] in ready:
                     _advance(flow, flow is ask)
         finally:
-            if ask.moved or answer.moved:
+            if moved := ask.moved + answer.moved:
                 count(ask.moved, answer.moved)
                 ask.moved = answer.moved = 0
+        pace.note(waited, moved)
 
 
 def _await(ask: Flow, answer: Flow, milliseconds: float | None) -> dict[int, int]:
