@@ -367,14 +367,16 @@ def test_a_connection_waits_for_a_program_that_starts_to_listen(cluster: Cluster
 def test_a_connection_that_nobody_takes_is_reset_when_its_time_is_up(cluster: Cluster) -> None:
     cluster.deploy("web", free_port())
     with (
-        cluster.forwarded("deployment/web", free_port(), connect_timeout=0.5) as forwarding,
+        cluster.forwarded("deployment/web", free_port(), connect_timeout=1.5) as forwarding,
         socket.create_connection(("127.0.0.1", forwarding.port), timeout=SECONDS) as client,
     ):
         client.sendall(b"hello")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
         await_end(forwarding)  # it is noted after the client was told
-    assert any("refused" in line for line in forwarding.errors)
+    assert forwarding.errors
+    # the last try may have had no time left to be refused
+    assert any("refused" in line for line in (*forwarding.errors, *cluster.lines)), (forwarding.errors, cluster.lines)
 
 
 @embedded
