@@ -81,6 +81,14 @@ class _With(LocalContext):
         return replace(launch, argv=(b"env", f"PATH={self._search}".encode(), *launch.argv))
 
 
+class _Garbling(LocalContext):
+    """This machine by a connection that changes a word in what comes from there, and no length."""
+
+    def launch(self, command: str) -> Launch:
+        launch = super().launch(command)
+        return replace(launch, argv=(b"sh", b"-c", b'"$@" | LC_ALL=C sed s/CONTENT/CONTEXT/', b"sh", *launch.argv))
+
+
 def _program(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
@@ -215,6 +223,19 @@ def test_a_file_of_a_tree_that_changes_meanwhile_is_reported_and_left_as_it_was(
     again = _transfer(src, tmp_path / "src", dest, tmp_path / "dest")
     assert (again.failure, again.files) == (None, 1)
     assert arrived.read_text() == (tmp_path / "src" / "changes").read_text()
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["nothing there", "something there"])
+def test_a_tree_that_was_changed_on_its_way_is_not_put_in_place(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "file").write_text("the CONTENT of it")
+    if there:
+        (tmp_path / "dest").mkdir()
+        (tmp_path / "dest" / "file").write_text("older")
+    result = _transfer(_Garbling("src"), tmp_path / "src", LocalContext("dest"), tmp_path / "dest")
+    assert result.failure and "what arrived is not what was sent" in result.failure, result
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in (tmp_path / "dest").rglob("*")}
+    assert found == ({"dest/file": "older"} if there else {})
 
 
 @pytest.mark.parametrize("tools", ["gnu", "busybox"])
