@@ -72,7 +72,7 @@ exec xargs -0 sha256sum
 _PACK = r"""case "$(tar --version 2>&1)" in
   *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
   *) {several}; : ;;
-esac{compress}
+esac
 """
 _SEVERAL = "xargs -0 tar -c -f - --no-recursion"
 _AS_ONE = "xargs -0 sh -c 'tar -c -f - --no-recursion \"$@\" | head -c -1024' tar; head -c 1024 /dev/zero"
@@ -91,7 +91,7 @@ openssl dgst -sha256 -r /dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
 """
 _PACK_HASHED = r"""exec 7>&1
 x=$(exec 3>&1
-{{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }} | {{
+{{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }}{compress} | {{
   {{ tee /proc/self/fd/6 && echo passed >&3; }} {blocks}>&7
 }}; }} 6>&1 | $s >&3)
 """
@@ -161,8 +161,9 @@ def pack_script(
     SHA-256 of what it printed (``DIGEST``).
     """
     parts = _SEVERAL if several else _AS_ONE
-    pack = _PACK.format(sparse="-S " if sparse else "", several=parts, compress=_COMPRESS[packer])
-    hashed = _HASHER + _PACK_HASHED.format(pack=pack, blocks=_BLOCKS if blocks else "")
+    pack = _PACK.format(sparse="-S " if sparse else "", several=parts)
+    # the exit status is that of tar, which tells of changes, and not that of what compresses
+    hashed = _HASHER + _PACK_HASHED.format(pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks else "")
     hashed += _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
 

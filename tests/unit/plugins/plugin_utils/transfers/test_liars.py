@@ -238,8 +238,9 @@ def test_a_tree_that_was_changed_on_its_way_is_not_put_in_place(tmp_path: Path, 
     assert found == ({"dest/file": "older"} if there else {})
 
 
+@pytest.mark.parametrize("compress", ["none", "gzip"])
 @pytest.mark.parametrize("tools", ["gnu", "busybox"])
-def test_what_is_no_state_of_a_file_is_not_put_in_place(tmp_path: Path, tools: str) -> None:
+def test_what_is_no_state_of_a_file_is_not_put_in_place(tmp_path: Path, tools: str, compress: str) -> None:
     for name in ("src", "bin", "dest"):
         (tmp_path / name).mkdir()
     file = tmp_path / "src" / "changes"
@@ -254,7 +255,9 @@ def test_what_is_no_state_of_a_file_is_not_put_in_place(tmp_path: Path, tools: s
     status = "1" if tools == "gnu" else "$?"
     text = packs.read_text().replace("\nfi\n", f'\n{tar} "$@"; r={status}; {after}; exit $r\nfi\n')
     packs.write_text(text)
-    result = _transfer(_With("src", search), tmp_path / "src", LocalContext("dest"), tmp_path / "dest")
+    result = _transfer(
+        _With("src", search), tmp_path / "src", LocalContext("dest"), tmp_path / "dest", compress=compress
+    )
     assert (tmp_path / "bin" / "done").exists(), "it did not change"
     assert result.unstable == ("changes",), result
     assert not (tmp_path / "dest" / "changes").exists()
