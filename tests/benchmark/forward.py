@@ -36,6 +36,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_param
 
 from benchmark.cost import interval
 from benchmark.forward_service import ANSWER
+from benchmark.pipeline import size_in_bytes
 from testbed.kube.kubectl import find_kubectl
 from testbed.run import Run
 
@@ -281,19 +282,13 @@ def report(
     return "\n".join(lines)
 
 
-def size_of(text: str) -> int:
-    """Return a size in bytes that was given as 64MiB or 1GiB."""
-    number, unit = re.fullmatch(r"(\d+)(MiB|GiB)", text).groups()  # type: ignore[union-attr]
-    return int(number) << (20 if unit == "MiB" else 30)
-
-
 def main() -> None:
     """Run the rows and print each as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose name begins so: down, up, sequential, parallel")
     parser.add_argument("--protocol", choices=["websocket", "spdy"], help="just one of them")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--size", type=size_of, default=1 << 30)
+    parser.add_argument("--size", type=size_in_bytes, default=1 << 30)
     parser.add_argument("--sequential", type=int, default=10_000, help="connections one after another")
     parser.add_argument("--parallel", type=int, default=200, help="connections at a time")
     options = parser.parse_args()

@@ -29,6 +29,7 @@ from pathlib import Path
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._ssh_login import SshLogin, kept_environment
 
 from benchmark import forward
+from benchmark.pipeline import size_in_bytes
 from testbed.bed import Bed
 from testbed.processes import children_of, command_of
 from testbed.run import Run
@@ -159,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose name begins so: down, up, sequential, parallel")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--size", type=forward.size_of, default=1 << 30)
+    parser.add_argument("--size", type=size_in_bytes, default=1 << 30)
     parser.add_argument("--sequential", type=int, default=500, help="connections one after another")
     parser.add_argument("--parallel", type=int, default=200, help="connections at a time")
     options = parser.parse_args()

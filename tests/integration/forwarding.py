@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._connection import Line, serve
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._spec import Direction, ForwardSpec, PortPair
@@ -81,7 +81,7 @@ class Service:
 def login_to(host: SshHost, **changes: object) -> SshLogin:
     """Return how to log in to a host of the test bed."""
     *argv, destination = host.ssh_argv()
-    fields = {"password": host.password or "", "environment": kept_environment(), "folder": os.getcwd(), **changes}  # noqa: PTH109
+    fields = {"password": host.password or "", "environment": kept_environment(), "folder": str(Path.cwd()), **changes}
     fields.setdefault("destination", destination)
     return SshLogin("alpha", tuple(argv), **fields)  # type: ignore[arg-type]
 

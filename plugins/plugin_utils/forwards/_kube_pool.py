@@ -34,6 +34,10 @@ class _Spare:
     since: float
 
 
+def _was_idle(spare: _Spare) -> bool:
+    return time.monotonic() - spare.since >= _IDLE
+
+
 class Pool:
     """The connections that wait. Thread-safe."""
 
@@ -110,8 +114,7 @@ class Pool:
                 pod, self._wanted = self._wanted, None
             if pod is not None:
                 self._add(pod)
-            now = time.monotonic()
-            self._close_those(lambda spare, now=now: now - spare.since >= _IDLE)  # type: ignore[misc]
+            self._close_those(_was_idle)
 
     def _add(self, pod: Pod) -> None:
         with contextlib.suppress(Unavailable, ForwardError):  # the next client asks itself, and hears why

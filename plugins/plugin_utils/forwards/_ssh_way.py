@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 from ..contexts._base import Context
 from ..contexts._ssh import SshContext
@@ -32,7 +33,7 @@ def ssh_way(context: Context, spec: ForwardSpec) -> Way:
         context=context.name,
         argv=tuple(os.fsdecode(word) for word in words),
         destination=command.destination,
-        folder=os.getcwd(),  # noqa: PTH109
+        folder=str(Path.cwd()),
         environment=kept_environment(),
         password=command.password,
         prompt=command.prompt or _PROMPT,
