@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,20 @@ Inventories = Callable[..., Inventory]
 
 
 def held(made: Inventory, forked: bool, env: dict[str, str] | None = None) -> PlaybookRun:
-    """Start a play of which a task says its settings and then waits for a line from a FIFO; return it at that point."""
-    gate = made.directory / "gate"
+    """Start a play of which a task says its settings and then waits for a line from a FIFO; return it at that point.
+
+    The command of the task says through a second FIFO that it runs: a SIGINT that comes while Ansible still starts
+    the task's worker can be lost.
+    """
+    gate, begun = made.directory / "gate", made.directory / "begun"
     os.mkfifo(gate)
-    task = {"name": "told", "shell": f"echo {{{{ lookup('config', 'DEFAULT_FORKS') }}}} $X; cat {gate}; exit 3"}
-    run = made.play_async([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}], env=env, forked=forked)
-    run.wait_output("TASK [told]")
+    os.mkfifo(begun)
+    command = f"echo {{{{ lookup('config', 'DEFAULT_FORKS') }}}} $X; echo > {begun}; cat {gate}; exit 3"
+    with open(os.open(begun, os.O_RDONLY | os.O_NONBLOCK), "rb") as told:
+        play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"name": "told", "shell": command}]}
+        run = made.play_async([play], env=env, forked=forked)
+        assert select.select([told], [], [], 60)[0], "the task did not begin"
+    begun.unlink()
     assert isinstance(run.process, ForkedRun) is forked
     return run
 
