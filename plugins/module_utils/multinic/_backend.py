@@ -1,0 +1,106 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How an interface is persisted on a node: what every backend can do.
+
+Which files are ours is told by their path and by their first lines, which also carry what naming needs::
+
+    # Managed by manifold.core (multinic); changes made here are undone.
+    # id=1 mac=fa:16:3e:1c:1a:6e name=multinic0
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Iterable, Sequence
+
+from ansible_collections.manifold.core.plugins.module_utils.multinic._files import ConfigFile
+from ansible_collections.manifold.core.plugins.module_utils.multinic._model import Interface
+from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
+
+_OWNER = "# Managed by manifold.core (multinic); changes made here are undone."
+_RECORD = re.compile(r"^# id=(\d+) mac=([0-9a-f:]{17}) name=(multinic[0-9])$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one of our files says it is for."""
+
+    id: int
+    mac: str
+    name: str
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """One of our files as it is found on the node; ``record`` is None where its head was destroyed by hand."""
+
+    path: str
+    content: str
+    mode: int
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A file that is not ours and names a MAC address.
+
+    :param path: absolute, as the node sees it.
+    """
+
+    mac: str
+    path: str
+
+
+def head(interface: Interface, name: str) -> str:
+    """Return the first lines of a file of ours."""
+    return f"{_OWNER}\n# id={interface.id} mac={interface.mac} name={name}\n"
+
+
+def record_of(content: str) -> Record | None:
+    """Return what a file of ours is for, or None if it does not say."""
+    found = _RECORD.search(content)
+    return Record(int(found.group(1)), found.group(2), found.group(3)) if found else None
+
+
+class Backend(ABC):
+    """netplan, NetworkManager or ifcfg.
+
+    :param system: the node.
+    """
+
+    name: str
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """Return why this node cannot use the backend, or None if it can."""
+
+    @abstractmethod
+    def render(self, interface: Interface, name: str) -> tuple[ConfigFile, ...]:
+        """Return the files that persist an interface under a name. Pure."""
+
+    @abstractmethod
+    def own(self) -> tuple[OwnFile, ...]:
+        """Return our files of this backend as they are on the node, in order of path."""
+
+    def tell(self, written: Sequence[str], removed: Sequence[str]) -> list[str]:
+        """Tell a running daemon of these files of ours, and of nothing else; return warnings.
+
+        The link itself was already changed by ``ip``: a daemon must not take it down or flush it.
+        """
+        del written, removed
+        return []
+
+    def untell(self) -> Sequence[Sequence[str]]:
+        """Return the commands that make a daemon read our files again after the guard has put them back."""
+        return ()
+
+
+def claims(system: System, macs: Iterable[str], own: Iterable[str]) -> tuple[Claim, ...]:
+    """Return which files other than ours name one of the MACs, in any case and any usual notation."""
+    raise NotImplementedError

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, manifold.core contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place where the node is touched: its commands and its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command gave."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+class System(ABC):
+    """A node; tests swap this class and nothing else.
+
+    :param root: where the node's file system is seen: ``/``, or where a pod has mounted it.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def path(self, absolute: str) -> Path:
+        """Return where a file of the node is seen, as ``/etc/netplan`` under ``/host``."""
+        return self.root / absolute.lstrip("/")
+
+    @abstractmethod
+    def run(self, argv: Sequence[str], timeout: float = 30) -> Ran:
+        """Run a command with the C locale; rc 127 where it is missing. :raises NodeError: it did not end in time."""
+
+    @abstractmethod
+    def which(self, command: str) -> str | None:
+        """Return where a command is, or None."""
+
+    def checked(self, argv: Sequence[str], timeout: float = 30) -> str:
+        """Run a command and return its stdout. :raises NodeError: with its words, if it fails."""
+        ran = self.run(argv, timeout)
+        if ran.rc != 0:
+            raise NodeError(f"{' '.join(argv)}: {ran.stderr.strip() or ran.stdout.strip() or f'exit status {ran.rc}'}")
+        return ran.stdout
+
+
+class LocalSystem(System):
+    """The node that this process runs on (its network namespace is the node's)."""
+
+    def run(self, argv: Sequence[str], timeout: float = 30) -> Ran:
+        environment = {**os.environ, "LC_ALL": "C", "PATH": _path()}
+        command: list[str] = list(argv)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                env=environment,
+            )
+        except FileNotFoundError:
+            return Ran(127, "", f"{command[0]}: not found")
+        except subprocess.TimeoutExpired as exc:
+            raise NodeError(f"{' '.join(command)} did not end within {timeout:g} s") from exc
+        return Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def which(self, command: str) -> str | None:
+        return shutil.which(command, path=_path())
+
+
+def _path() -> str:
+    """Return where commands are looked for; modules may run without the sbin directories."""
+    return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
