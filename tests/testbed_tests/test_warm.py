@@ -34,7 +34,7 @@ def held(made: Inventory, forked: bool, env: dict[str, str] | None = None) -> Pl
     os.mkfifo(gate)
     os.mkfifo(begun)
     command = f"echo {{{{ lookup('config', 'DEFAULT_FORKS') }}}} $X; echo > {begun}; cat {gate}; exit 3"
-    with open(os.open(begun, os.O_RDONLY | os.O_NONBLOCK), "rb") as told:
+    with os.fdopen(os.open(begun, os.O_RDONLY | os.O_NONBLOCK), "rb") as told:
         play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"name": "told", "shell": command}]}
         run = made.play_async([play], env=env, forked=forked)
         assert select.select([told], [], [], 60)[0], "the task did not begin"

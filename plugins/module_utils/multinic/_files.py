@@ -43,7 +43,7 @@ def write(path: Path, content: bytes, mode: int = MODE) -> None:
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()
         raise
