@@ -19,8 +19,10 @@ from ._shell import COPIES, PACKERS
 
 _WORTH_A_LOOK = 8 << 20
 """Bytes from which on it is worth to find out how far away an end is."""
-_FAR_SECONDS = 0.08
-"""A command that does nothing takes two round trips over SSH; so this is one of 40 ms."""
+_FAR_SECONDS = 0.04
+"""A round trip that is long."""
+_LOOK_TRIPS = 2
+"""How many of them a command takes that does nothing, over SSH."""
 _FAR_SHARDS = 4
 _LOOK_SECONDS = 30.0
 
@@ -71,9 +73,10 @@ def _can_copy(job: Job, plan: Plan) -> bool:
 
 def _is_far(job: Job) -> bool:
     """Return whether a round trip to one of the ends takes long. Of pods that is not known: kubectl starts slowly."""
-    ends = {id(end.context): end for end in (job.ends.src, job.ends.dest) if end.context.kind is ContextKind.SSH}
+    remote = (end for end in (job.ends.src, job.ends.dest) if end.context.kind is ContextKind.SSH)
+    ends = {id(end.context): end for end in remote if not job.ends.answers_within(end, _FAR_SECONDS)}
     if not ends:
         return False
     started = time.monotonic()
     results = run_errands([Errand("look", end.context, ":") for end in ends.values()], _LOOK_SECONDS)
-    return all(result.done for result in results) and time.monotonic() - started >= _FAR_SECONDS
+    return all(result.done for result in results) and time.monotonic() - started >= _FAR_SECONDS * _LOOK_TRIPS

@@ -36,6 +36,10 @@ class Spool:
         """Add lines to its end."""
         self.file.writelines(lines)
 
+    def has_any(self) -> bool:
+        """Return whether anything was written, by whomever."""
+        return os.fstat(self.file.fileno()).st_size > 0
+
     def lines(self, start: int = 0) -> Iterator[bytes]:
         """Return its lines, from an offset on. Several may read at the same time."""
         with self._reader() as reader:
