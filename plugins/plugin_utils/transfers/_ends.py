@@ -52,6 +52,8 @@ class Ends:
         self._started = started
         self._steps: dict[tuple[str, str], StepResult] = {}
         self._answers: dict[str, float] = {}
+        self.far: bool | None = None
+        """Whether a round trip to one of them takes long; None if nobody has looked."""
         self.src = End("source", place(request.src))
         try:
             self.dest = End("destination", place(request.dest))

@@ -22,6 +22,7 @@ from ._ends import NAMES, Ends
 from ._errors import SpecError, TransferError
 from ._file import send_file
 from ._glob import choose_commands, expanded
+from ._how import is_far
 from ._job import Job
 from ._listing import Listing, PathKind, needs_since_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
@@ -172,6 +173,8 @@ def _list_both(
     if local == [True, False]:
         near = aside(look_and_plan)
         there = look(*other)
+        if there.kind is PathKind.ABSENT:
+            is_far(ends)  # all of it will be sent: the way is looked at while the near end is still read
         return near(), there
     if local == [False, True]:
         near = aside(lambda: look(*other))
