@@ -29,6 +29,8 @@ from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
 from ._tree import plan_for_nothing, send_tree
 
+_LONG = 256 * 1024
+"""Bytes of a list that takes about as long to read as it takes to look how far away an end is."""
 Place = Callable[[Endpoint], Context]
 """Gives the context of an endpoint; raises ContextError."""
 
@@ -165,7 +167,7 @@ def _list_both(
 
     def look_and_plan() -> Listing:
         source = look(*one)
-        if source.kind is PathKind.TREE and not other[1].has_any():
+        if source.kind is PathKind.TREE and not other[1].written():
             source.ahead = plan_for_nothing(request, source)
         return source
 
@@ -173,8 +175,8 @@ def _list_both(
     if local == [True, False]:
         near = aside(look_and_plan)
         there = look(*other)
-        if there.kind is PathKind.ABSENT:
-            is_far(ends)  # all of it will be sent: the way is looked at while the near end is still read
+        if there.kind is PathKind.ABSENT and one[1].written() > _LONG:
+            is_far(ends)  # much will be sent: the way is looked at while the near end is still read
         return near(), there
     if local == [False, True]:
         near = aside(lambda: look(*other))

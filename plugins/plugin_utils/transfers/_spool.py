@@ -36,9 +36,9 @@ class Spool:
         """Add lines to its end."""
         self.file.writelines(lines)
 
-    def has_any(self) -> bool:
-        """Return whether anything was written, by whomever."""
-        return os.fstat(self.file.fileno()).st_size > 0
+    def written(self) -> int:
+        """Return how many bytes are in the file, whoever wrote them; what only this process knows does not count."""
+        return os.fstat(self.file.fileno()).st_size
 
     def lines(self, start: int = 0) -> Iterator[bytes]:
         """Return its lines, from an offset on. Several may read at the same time."""
