@@ -59,6 +59,11 @@ class SshTransport:
     def restarts(self) -> int:
         return self._master.restarts
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether ssh writes to clients itself; an old one, or one that was started just now, does not."""
+        return self._master.words.tell_ends
+
     def describe(self) -> str:
         return f"SSH to {self._login.destination}"
 
@@ -113,7 +118,7 @@ class SshTransport:
         while True:
             control = self._master.connection(deadline)
             try:
-                if client is not None and self._master.words.tell_ends:
+                if client is not None and self.hands_over:
                     return self._hand_over(client, control, port.target, deadline)
                 return self._between(control, port.target, deadline)
             except MuxError:
