@@ -142,6 +142,29 @@ def test_who_is_silent_after_the_answer_has_ended_is_given_up() -> None:
         assert scene.ended() is None
 
 
+def test_a_far_end_that_takes_nothing_still_gives_its_answer() -> None:
+    client, near = connected()
+    up, down = os.pipe(), os.pipe()
+    os.close(up[0])
+    ask_ended = threading.Event()
+    large = LargePipes()
+    ask = Flow(near.fileno(), up[1], ask_ended.set, (up[1], large))
+    answer = Flow(down[0], near.fileno(), lambda: near.shutdown(socket.SHUT_WR), (down[0], large))
+    relaying = threading.Thread(target=relay, args=(ask, answer, lambda _up, _down: None, _SECONDS), daemon=True)
+    relaying.start()
+    client.sendall(b"a question")
+    assert ask_ended.wait(_SECONDS)
+    os.write(down[1], b"the answer")
+    os.close(down[1])
+    assert whole(client) == b"the answer"
+    relaying.join(_SECONDS)
+    assert not relaying.is_alive()
+    for end in (client, near):
+        end.close()
+    for fd in (up[1], down[0]):
+        os.close(fd)
+
+
 def test_large_pipes_are_limited_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_splice, "PIPE_SIZE", 1 << 17)
     pipes = LargePipes(1)
