@@ -33,6 +33,7 @@ from .support import Hosts, Inventories, assert_no_traceback, one_line, pipeline
 
 pytestmark = pytest.mark.node
 
+handed = pytest.mark.parametrize("direct", ["handed"], indirect=True)
 Direct = Callable[..., contextlib.AbstractContextManager[tuple[SshForward, SshHost]]]
 
 
@@ -62,17 +63,17 @@ def _exchange(client: socket.socket, data: bytes) -> bytes:
 @pytest.fixture(params=["handed", "piped"])
 def direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ssh_host: Hosts) -> Direct:
     """Forwards by an ssh that writes to the client itself, and by one that is too old for that."""
-    handed = request.param == "handed"
-    monkeypatch.setattr(_ssh_master, "can_tell_ends", lambda _ssh: handed)
+    by_ssh = request.param == "handed"
+    monkeypatch.setattr(_ssh_master, "can_tell_ends", lambda _ssh, _environment: by_ssh)
 
     @contextlib.contextmanager
     def direct(port: int, **options: Any) -> Iterator[tuple[SshForward, SshHost]]:
         host = ssh_host()
         with forwarded(host, local(port, **options)) as forward:
-            if handed:
+            if by_ssh:
                 _await(lambda: forward.transport.hands_over)
             yield forward, host
-            assert handed or not forward.transport.hands_over
+            assert by_ssh or not forward.transport.hands_over
 
     return direct
 
@@ -105,6 +106,7 @@ def test_the_end_of_what_the_far_end_sends_is_passed_on_and_ends_the_connection(
     service.stop()
 
 
+@handed
 def test_what_moves_is_counted_while_it_does(direct: Direct, service: Service) -> None:
     with direct(service.port) as (forward, _host), forward.client() as client:
         client.sendall(b"12345")
@@ -118,6 +120,7 @@ def test_what_moves_is_counted_while_it_does(direct: Direct, service: Service) -
         _await(counted)
 
 
+@handed
 def test_a_client_that_resets_ends_its_connection_only(direct: Direct) -> None:
     ended = threading.Event()
 
@@ -140,6 +143,7 @@ def test_a_client_that_resets_ends_its_connection_only(direct: Direct) -> None:
     service.stop()
 
 
+@handed
 def test_who_is_not_answered_in_time_is_reset(direct: Direct) -> None:
     with contextlib.ExitStack() as full:
         deaf = full.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))

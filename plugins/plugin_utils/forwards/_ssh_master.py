@@ -169,7 +169,7 @@ class SshMaster:
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        if can_tell_ends(self._login.argv[0]):
+        if can_tell_ends(self._login.argv[0], self._environment):
             self._options.update([VERBOSE])
         pause = FIRST_PAUSE
         while not self._closing:

@@ -17,7 +17,7 @@ import re
 import select
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 VERBOSE = ("LogVerbose", "channels.c:channel_new():*,nchan.c:chan_shutdown_write():*")
 """The option that makes ssh say it."""
@@ -167,10 +167,12 @@ class SshWords:
                 watch.decide(Fate.ENDED if event["output"] == _ENDED else Fate.CUT)
 
 
-def can_tell_ends(ssh: str) -> bool:
+def can_tell_ends(ssh: str, environment: Mapping[str, str]) -> bool:
     """Return whether an ssh knows the option VERBOSE; one that does not would not start with it."""
     try:
-        asked = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        asked = subprocess.run(
+            [ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     found = re.match(rb"OpenSSH_(\d+)\.(\d+)", asked.stderr + asked.stdout)

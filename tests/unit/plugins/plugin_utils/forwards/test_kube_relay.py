@@ -160,7 +160,12 @@ def test_a_client_may_go_on_after_the_end_of_what_comes(scene: Scene, monkeypatc
 def test_a_client_that_does_not_read_stops_what_comes_and_not_what_it_sends(scene: Scene) -> None:
     scene.start()
     big = bytes(1 << 20)
-    sender = threading.Thread(target=lambda: [scene.node.say(big) for _each in range(16)], daemon=True)
+
+    def pour() -> None:
+        for _each in range(16):
+            scene.node.say(big)
+
+    sender = threading.Thread(target=pour, daemon=True)
     sender.start()
     scene.client.sendall(b"heard nevertheless")
     scene.node.hear(lambda: scene.node.heard == b"heard nevertheless")
@@ -256,6 +261,8 @@ def test_in_silence_a_pod_that_has_ended_is_noticed(scene: Scene, monkeypatch: p
 
 def test_one_that_is_cut_on_purpose_says_so(scene: Scene) -> None:
     scene.start()
+    scene.node.say(b"x")
+    assert scene.client.recv(1) == b"x"
     scene.stopped = True
     scene.node.tunnel.cut()
     assert "the forward was stopped" in str(scene.ended())

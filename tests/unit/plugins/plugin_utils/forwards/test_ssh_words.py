@@ -30,7 +30,7 @@ def say(words: SshWords, *lines: str) -> None:
 
 def fate(words: SshWords, number: int) -> Fate | None:
     watch = words.channel(number)
-    return watch and watch.fate
+    return None if watch is None else watch.fate
 
 
 @pytest.mark.parametrize("new", [_NEW, _NEW_85])
@@ -121,8 +121,8 @@ def test_an_ssh_that_would_not_start_with_the_option_is_known(tmp_path: Path, ve
     ssh = tmp_path / "ssh"
     ssh.write_text(f"#!/bin/sh\necho '{version}' >&2\n")
     ssh.chmod(0o700)
-    assert can_tell_ends(str(ssh)) is can
+    assert can_tell_ends(str(ssh), os.environ) is can
 
 
 def test_an_ssh_that_is_not_there_can_nothing() -> None:
-    assert not can_tell_ends("/nowhere/ssh")
+    assert not can_tell_ends("/nowhere/ssh", {})

@@ -400,10 +400,11 @@ def test_a_caller_that_says_nothing_or_nonsense_does_not_hold_it_up(forwards: Fo
         os.chdir(forwards.folder.path)  # its whole path may be too long for an address
         try:
             silent.connect(Path(path).name)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as wrong:
-                wrong.connect(Path(path).name)
-                wrong.send(b"no JSON")
-                assert wrong.recv(10) == b""
+            for nonsense in (b"no JSON", b"[1]", b"null"):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as wrong:
+                    wrong.connect(Path(path).name)
+                    wrong.send(nonsense)
+                    assert wrong.recv(10) == b""
         finally:
             os.chdir(here)
         assert forwards.find().state == "ready"
