@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -155,7 +156,31 @@ def test_who_is_not_answered_in_time_is_reset(direct: Direct) -> None:
         with direct(port, connect_timeout=0.3) as (forward, _host), forward.client() as client:
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
-            assert "did not answer in time" in str(forward.tally.read().last_error)
+            _await(lambda: "did not answer in time" in str(forward.tally.read().last_error))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_who_runs_short_of_descriptors_leaves_none_behind(
+    direct: Direct, service: Service, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    with direct(service.port) as (forward, _host), socket.create_connection(("127.0.0.1", service.port)) as client:
+        before, pipe2, made = _descriptors(), os.pipe2, []
+
+        def scarce(flags: int) -> tuple[int, int]:
+            if len(made) == left:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            made.append(flags)
+            return pipe2(flags)
+
+        def refused(*_what: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(os, "pipe2", scarce)
+        monkeypatch.setattr(forward.transport._master, "connection", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            forward.transport.connect(forward.spec.ports[0], time.monotonic() + SECONDS, client)
+        monkeypatch.undo()
+        assert _descriptors() == before
 
 
 def test_an_ssh_that_is_killed_resets_its_clients(direct: Direct, service: Service) -> None:

@@ -30,19 +30,23 @@ class Handed:
     It takes the place of a Flow in ``relay``.
     """
 
-    def __init__(self, client: socket.socket, watch: ChannelWatch, count: Callable[[int, int], None]) -> None:
+    def __init__(self, client: socket.socket) -> None:
+        """Have all it takes, so that nothing can be short once ssh has the socket; ``begin`` comes next."""
         self.target = client.fileno()
         self.done = False
         self.moved = 0
         """Stays 0: it counts for itself, since most of the time nobody is woken when something has moved."""
-        self.blocked = False
         self._client = client
-        self._watch = watch
-        self._count = count
+        self._watch = ChannelWatch()
+        self._count: Callable[[int, int], None] | None = None
         self._counted = 0
         self._cut = False
         self._lock = threading.Lock()
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def begin(self, watch: ChannelWatch, count: Callable[[int, int], None]) -> None:
+        """Go by what becomes of a channel, and tell ``count`` what moves."""
+        self._watch, self._count = watch, count
         watch.tell(self._wake)
 
     @property
@@ -65,7 +69,7 @@ class Handed:
     def catch_up(self) -> None:
         """Count what has moved since this was called last."""
         with self._lock:
-            if self._event < 0 or self.done:
+            if self._event < 0 or self.done or self._count is None:
                 return
             moved = max(0, sent_by(self._client) - self._counted)
             self._counted += moved
@@ -78,12 +82,13 @@ class Handed:
         self._wake()
 
     def close(self) -> None:
-        """Count what is left, and let go."""
+        """Count what is left, and let go. May be called twice."""
         self.catch_up()
         self._watch.tell(None)
         with self._lock:
-            os.close(self._event)
-            self._event = -1
+            if self._event >= 0:
+                os.close(self._event)
+                self._event = -1
 
     def _wake(self) -> None:
         with self._lock:

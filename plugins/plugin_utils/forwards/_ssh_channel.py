@@ -142,24 +142,23 @@ class PipedChannel(SshChannel):
 class HandedChannel(SshChannel):
     """A channel of ssh that writes to the client itself: a hop through this process would cost a third of the speed."""
 
-    def __init__(self, control: MuxConnection, up: int, watch: ChannelWatch, shared: Shared) -> None:
+    def __init__(self, control: MuxConnection, up: int, handed: Handed, watch: ChannelWatch, shared: Shared) -> None:
         super().__init__(shared)
         self._control = control
         self._up = [up]
+        self._handed = handed
         self._watch = watch
-        self._handed: Handed | None = None
 
     def catch_up(self) -> None:
         """Count what ssh has written."""
         with self._lock:
-            if self._handed is not None and not self._closed:
+            if not self._closed:
                 self._handed.catch_up()
 
     def _move(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        up = (self._up[0], self._shared.large)
-        with contextlib.closing(Handed(client, self._watch, count)) as answer:
-            with self._lock:
-                self._handed = answer
+        up, answer = (self._up[0], self._shared.large), self._handed
+        with contextlib.closing(answer):
+            answer.begin(self._watch, count)
             ask = Flow(client.fileno(), up[0], lambda: self._ended_by_client(client, answer), up)
             with contextlib.closing(ask):
                 relay(ask, answer, count, HALF_OPEN_SECONDS)
@@ -171,10 +170,10 @@ class HandedChannel(SshChannel):
         close_all(self._up)
 
     def _interrupt(self) -> None:
-        if self._handed is not None:
-            self._handed.interrupt()
+        self._handed.interrupt()
 
     def _release(self) -> None:
+        self._handed.close()
         close_all(self._up)
         self._control.close()
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from ._burrow import Burrow
 from ._errors import ForwardError, Unavailable
-from ._handed import sent_by
+from ._handed import Handed, sent_by
 from ._mux import MuxConnection, MuxError, Refused
 from ._spec import Direction, ForwardSpec, PortPair
-from ._splice import LargePipes, close_all
+from ._splice import LargePipes
 from ._ssh_arrivals import Arrivals
 from ._ssh_channel import HandedChannel, PipedChannel, Shared, SocketChannel, SshChannel, reset_now
 from ._ssh_login import SshLogin
@@ -116,11 +116,10 @@ class SshTransport:
         if not isinstance(port.target, int):
             raise ForwardError(f"the port '{port.target}' has to be a number where the context is of type ssh")
         while True:
-            control = self._master.connection(deadline)
             try:
                 if client is not None and self.hands_over:
-                    return self._hand_over(client, control, port.target, deadline)
-                return self._between(control, port.target, deadline)
+                    return self._hand_over(client, port.target, deadline)
+                return self._between(port.target, deadline)
             except MuxError:
                 pass  # ssh has just ended: wait for the next
             except TimeoutError as exc:
@@ -129,45 +128,52 @@ class SshTransport:
                     f"{where} did not answer in time (asked by SSH from {self._login.destination})"
                 ) from exc
 
-    def _between(self, control: MuxConnection, port: int, deadline: float) -> SshChannel:
+    def _between(self, port: int, deadline: float) -> SshChannel:
         """Return a channel with a pipe in both directions."""
-        with contextlib.ExitStack() as fds:
-            up, down = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-            undo = fds.enter_context(contextlib.ExitStack())
-            undo.callback(close_all, [up[1], down[0]])
-            fds.callback(close_all, [up[0], down[1]])
-            self._open(control, port, (up[0], down[1]), deadline)
-            undo.pop_all()
+        with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
+            up = os.pipe2(os.O_CLOEXEC)
+            given.callback(os.close, up[0])
+            kept.callback(os.close, up[1])
+            down = os.pipe2(os.O_CLOEXEC)
+            given.callback(os.close, down[1])
+            kept.callback(os.close, down[0])
+            control, _number = self._open(port, (up[0], down[1]), deadline)
+            kept.pop_all()
             return PipedChannel(control, up[1], down[0], self._shared)
 
-    def _hand_over(self, client: socket.socket, control: MuxConnection, port: int, deadline: float) -> SshChannel:
+    def _hand_over(self, client: socket.socket, port: int, deadline: float) -> SshChannel:
         """Return a channel that writes to the client. Nothing is retried after that has begun."""
         client.setblocking(False)
-        up = os.pipe2(os.O_CLOEXEC)
-        try:
-            number = self._open(control, port, (up[0], client.fileno()), deadline)
-            watch = self._master.words.channel(number)
-            if watch is None:
-                raise ForwardError("ssh did not say that it opened a channel")
-            return HandedChannel(control, up[1], watch, self._shared)
-        except BaseException as exc:
-            os.close(up[1])
-            if isinstance(exc, MuxError):
+        with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
+            handed = kept.enter_context(contextlib.closing(Handed(client)))
+            up = os.pipe2(os.O_CLOEXEC)
+            given.callback(os.close, up[0])
+            kept.callback(os.close, up[1])
+            try:
+                control, number = self._open(port, (up[0], client.fileno()), deadline)
+            except MuxError as exc:
                 if sent_by(client):
                     raise ForwardError("the SSH connection was lost after the far end had sent something") from exc
-            elif not isinstance(exc, Unavailable):
+                raise
+            except TimeoutError:
                 reset_now(client)  # ssh has its socket, too, and may keep it for long
-            raise
-        finally:
-            os.close(up[0])
+                raise
+            watch = self._master.words.channel(number)
+            if watch is None:
+                control.close()
+                reset_now(client)
+                raise ForwardError("ssh did not say that it opened a channel")
+            kept.pop_all()
+            return HandedChannel(control, up[1], handed, watch, self._shared)
 
-    def _open(self, control: MuxConnection, port: int, fds: tuple[int, int], deadline: float) -> int:
-        """Let ssh open a channel; return its number. Whatever is raised, the control connection is seen to.
+    def _open(self, port: int, fds: tuple[int, int], deadline: float) -> tuple[MuxConnection, int]:
+        """Let ssh open a channel; return the connection that it goes with, and its number.
 
         Raises MuxError, TimeoutError and what a refusal amounts to.
         """
+        control = self._master.connection(deadline)
         try:
-            return control.open_channel(self._spec.target, port, *fds, deadline)
+            return control, control.open_channel(self._spec.target, port, *fds, deadline)
         except Refused as exc:
             control.close()
             raise self._refused(f"{self._spec.target}:{port}") from exc

@@ -188,7 +188,8 @@ class HandedScene:
         self.ssh = self.near.dup()
         self.watch = ChannelWatch()
         self.counted = [0, 0]
-        self.handed = Handed(self.near, self.watch, self._count)
+        self.handed = Handed(self.near)
+        self.handed.begin(self.watch, self._count)
 
     def _count(self, up: int, down: int) -> None:
         self.counted[0] += up
@@ -268,7 +269,8 @@ def test_the_end_of_what_a_client_sends_is_not_taken_for_a_reset(handed: HandedS
 def test_one_whose_fate_was_known_before_is_ready_at_once() -> None:
     with contextlib.closing(HandedScene()) as scene:
         scene.watch.decide(Fate.ENDED)
-        other = Handed(scene.near, scene.watch, scene.handed._count)
+        other = Handed(scene.near)
+        other.begin(scene.watch, lambda _up, _down: None)
         fd, _event = other.awaits
         assert os.eventfd_read(fd)
         other.close()
