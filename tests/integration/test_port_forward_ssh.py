@@ -164,7 +164,8 @@ def test_who_runs_short_of_descriptors_leaves_none_behind(
     direct: Direct, service: Service, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     with direct(service.port) as (forward, _host), socket.create_connection(("127.0.0.1", service.port)) as client:
-        before, pipe2, made = _descriptors(), os.pipe2, []
+        before, pipe2 = _descriptors(), os.pipe2
+        made: list[int] = []
 
         def scarce(flags: int) -> tuple[int, int]:
             if len(made) == left:

@@ -58,6 +58,9 @@ class Handed:
         """Pass the end on to the client; raise ConnectionResetError unless it is one."""
         if self._cut:
             raise ConnectionAbortedError("the connection was cut")
+        os.eventfd_read(self._event)
+        if self._watch.fate is Fate.OPEN:
+            return
         if self._watch.fate is Fate.LOST:
             raise ConnectionResetError("the SSH connection was lost")
         self.catch_up()
