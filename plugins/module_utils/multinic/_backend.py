@@ -18,7 +18,7 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Iterable, Sequence
+from typing import Sequence
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._files import ConfigFile
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import Interface, InterfaceAddress
@@ -48,23 +48,18 @@ class Record:
 
 @dataclass(frozen=True)
 class OwnFile:
-    """One of our files as it is found on the node; ``record`` is None where its head was destroyed by hand."""
+    """One of our files as it is found on the node.
+
+    :param content: its first 64 KiB, with what is not UTF-8 replaced.
+    :param mode: its permissions; 0 where it is no regular file of ours (a symbolic link, or somebody else's), so
+        that it never equals what we write.
+    :param record: None where its head was destroyed by hand.
+    """
 
     path: str
     content: str
     mode: int
     record: Record | None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A file that is not ours and names a MAC address.
-
-    :param path: absolute, as the node sees it.
-    """
-
-    mac: str
-    path: str
 
 
 def head(interface: Interface, name: str) -> str:
@@ -124,8 +119,3 @@ class Backend(ABC):
     def untell(self) -> Sequence[Sequence[str]]:
         """Return the commands that make a daemon read our files again after the guard has put them back."""
         return ()
-
-
-def claims(system: System, macs: Iterable[str], own: Iterable[str]) -> tuple[Claim, ...]:
-    """Return which files other than ours name one of the MACs, in any case and any usual notation."""
-    raise NotImplementedError
