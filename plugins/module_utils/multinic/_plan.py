@@ -18,7 +18,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._judge impo
     untouchable,
 )
 from ansible_collections.manifold.core.plugins.module_utils.multinic._links import Link
-from ansible_collections.manifold.core.plugins.module_utils.multinic._model import SLOTS, Interface, NodeConfig
+from ansible_collections.manifold.core.plugins.module_utils.multinic._model import SLOTS, Interface, NodeConfig, Refused
 from ansible_collections.manifold.core.plugins.module_utils.multinic._naming import (
     choose_names,
     orphan_name,
@@ -156,9 +156,10 @@ class _Draft:
     def holdings(self) -> Holdings:
         """Return who has what, as far as is known."""
         wanted = tuple(each for each in self.config.interfaces if each.id not in self.objections)
-        left = [each for each in self.config.interfaces if each.id in self.objections]
-        ids = {each.id for each in (*left, *self.config.refused) if each.id is not None}
-        macs = {each.mac for each in (*left, *self.config.refused) if each.mac is not None} | set(self.stuck)
+        left: list[Interface | Refused] = [each for each in self.config.interfaces if each.id in self.objections]
+        left += self.config.refused
+        ids = {each.id for each in left if each.id is not None}
+        macs = {each.mac for each in left if each.mac is not None} | set(self.stuck)
         blind = any(each.id is None and each.mac is None for each in self.config.refused)
         purge = self.policy.purge and not blind
         return Holdings(self.observed, wanted, frozenset(ids), frozenset(macs), purge)
