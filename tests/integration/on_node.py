@@ -22,10 +22,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.manifold.core.plugins.module_utils.multinic import _guarded, _guards, _state, _verify
+from ansible_collections.manifold.core.plugins.module_utils.multinic import (
+    _configure,
+    _guarded,
+    _guards,
+    _state,
+    _verify,
+)
+from ansible_collections.manifold.core.plugins.module_utils.multinic._configure import Request
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import MultinicError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._files import remove, write
 from ansible_collections.manifold.core.plugins.module_utils.multinic._lock import one_run
+from ansible_collections.manifold.core.plugins.module_utils.multinic._plan import Policy
+from ansible_collections.manifold.core.plugins.module_utils.multinic._report import FailOn
 from ansible_collections.manifold.core.plugins.module_utils.multinic._snapshot import take
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import LocalSystem
 
@@ -175,9 +184,27 @@ def with_state_locked(seconds: float, **arguments: Any) -> dict[str, Any]:
         os.waitpid(holder, 0)
 
 
+def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
+    """Configure the node, as the module does.
+
+    :param options: of ``Request``, ``Policy`` and ``Verify``, and ``fail_on``.
+    """
+    policy = Policy(options.pop("allow_up", False), options.pop("purge", True))
+    verify = _verify.Verify(**options.pop("verify", {}))
+    fail_on = FailOn(options.pop("fail_on", "any"))
+    options["connected"] = tuple(options.pop("connected", ()))
+    request = Request(interfaces, policy=policy, verify=verify, **options)
+    try:
+        report = _configure.configure(SYSTEM, request)
+    except MultinicError as exc:
+        return {"error": str(exc)}
+    warnings, failure = list(report.warnings), report.failure(fail_on)
+    return {**report.as_result(), "diff": list(report.diff), "warnings": warnings, "failure": failure}
+
+
 SCENARIOS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (change, recover, verify, locked, locked_and_killed, hold_lock, with_state_locked)
+    for function in (change, configure, recover, verify, locked, locked_and_killed, hold_lock, with_state_locked)
 }
 
 
