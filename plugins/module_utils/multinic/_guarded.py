@@ -59,7 +59,7 @@ class Armed:
         return max(0.0, self._snapshot.deadline - time.monotonic())
 
     def fence(self) -> None:
-        """Make sure that the change may still go on. :raises GuardError: the guard was faster, the node was restored."""
+        """Make sure that the change may still go on. :raises GuardError: the guard has restored the node."""
         if self._state.decided(self._snapshot.nonce):
             self.disarm()
 
@@ -136,10 +136,9 @@ def recover(system: System) -> Restored | None:
     """
     state = State(system)
     restored = state.restore(None, "this run, for an earlier one that was killed")
-    report = state.take_report()
     if state.left_over():
         for guard in _guards.every(system):
             if guard.missing() is None:
                 guard.disarm()
         state.tidy()
-    return restored or report
+    return state.take_report() or restored
