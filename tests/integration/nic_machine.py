@@ -11,12 +11,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from integration.on_node import Remote
 from testbed.net.node import Node
+from testbed.processes import naming
 
 SYSTEM_MAC = "fa:16:3e:00:00:00"
 GATEWAY = "192.0.2.254"
@@ -56,7 +57,6 @@ class Machine:
             node.add_nic(f"eth{number}", mac_of(number))
         for path, content in FOREIGN.items():
             self.put(path, content)
-        self.put("/etc/netplan/placeholder", "")
         self.remote = Remote(node)
 
     def put(self, path: str, content: str) -> None:
@@ -106,14 +106,9 @@ class Machine:
         """Return one of them."""
         return self.nics()[mac_of(number)]
 
-    def files(self) -> dict[str, str]:
-        """Return our files in /etc/netplan, and whatever else is there that nobody put there."""
-        folder = self.node.root / "etc/netplan"
-        return {
-            path.name: path.read_text()
-            for path in folder.iterdir()
-            if path.name not in ("50-cloud-init.yaml", "placeholder")
-        }
+    def files(self, folder: str = "etc/netplan") -> dict[str, str]:
+        """Return our files in a folder, and what else a run may have left there."""
+        return {path.name: path.read_text() for path in (self.node.root / folder).iterdir() if "multinic" in path.name}
 
     def traces(self) -> dict[str, tuple[int, int, int, bytes]]:
         """Return all that was written to the node's disk: inode, mode and mtime of files and folders, content."""
@@ -123,6 +118,16 @@ class Machine:
                 seen = path.lstat()
                 content = path.read_bytes() if path.is_file() else b""
                 found[str(path)] = (seen.st_ino, seen.st_mode, seen.st_mtime_ns, content)
+        return found
+
+    def guards(self) -> list[int]:
+        """Return the processes on the node that would restore it."""
+        network = (self.node.root.parent / "ns/net").stat().st_ino
+        found = []
+        for pid in naming("multinic/restore.pyz"):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/ns/net").stat().st_ino == network:
+                    found.append(pid)
         return found
 
     def untouchable(self) -> dict[str, Any]:
