@@ -21,7 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.manifold.core.plugins.module_utils.multinic import _configure, _guarded, _guards, _verify
+from ansible_collections.manifold.core.plugins.module_utils.multinic import (
+    _configure,
+    _guarded,
+    _guards,
+    _inspect,
+    _verify,
+)
 from ansible_collections.manifold.core.plugins.module_utils.multinic._configure import Request
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import MultinicError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._files import remove, write
@@ -202,10 +208,13 @@ def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
     return {**report.as_result(), "diff": list(report.diff), "warnings": warnings, "failure": failure}
 
 
-SCENARIOS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (change, configure, remember, reset, recover, verify, locked, locked_and_killed, hold_lock, count)
-}
+def inspect() -> dict[str, Any]:
+    """Look at the node, as the module does."""
+    return _inspect.inspect(SYSTEM).as_result()
+
+
+_SCENARIOS = (change, configure, inspect, remember, reset, recover, verify, locked, locked_and_killed, hold_lock, count)
+SCENARIOS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _SCENARIOS}
 
 
 def die_at(number: int) -> None:
