@@ -193,9 +193,9 @@ def test_undoing_leaves_nothing_under_way_that_would_take_an_address_away(node: 
     for file in nic.backend.own():
         _files.remove(nic.system.path(file.path))
     assert nic.node.run(untell).returncode == 0
-    nic.ip("link set multinic0 up", "address replace 203.0.113.9/24 dev multinic0")
+    nic.ip("link set multinic0 up", "address replace 192.0.2.7/24 dev multinic0")
     nic.daemon.wait_state("multinic0", EXTERNALLY)
-    assert nic.addresses() == ["203.0.113.9/24"]
+    assert nic.addresses() == ["192.0.2.7/24"]
     assert "multinic0" not in [name for name, path in nic.daemon.profiles().items() if path.startswith(PROFILES)]
 
 
