@@ -21,10 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.manifold.core.plugins.module_utils.multinic import _guarded, _guards, _verify
+from ansible_collections.manifold.core.plugins.module_utils.multinic import _configure, _guarded, _guards, _verify
+from ansible_collections.manifold.core.plugins.module_utils.multinic._configure import Request
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import MultinicError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._files import remove, write
 from ansible_collections.manifold.core.plugins.module_utils.multinic._lock import one_run
+from ansible_collections.manifold.core.plugins.module_utils.multinic._plan import Policy
+from ansible_collections.manifold.core.plugins.module_utils.multinic._report import FailOn
 from ansible_collections.manifold.core.plugins.module_utils.multinic._restore import put_back
 from ansible_collections.manifold.core.plugins.module_utils.multinic._snapshot import from_json, take, to_json
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import LocalSystem
@@ -182,9 +185,27 @@ def count(scenario: str, **arguments: Any) -> int:
         return len(stream.read())
 
 
+def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
+    """Configure the node, as the module does.
+
+    :param options: of ``Request``, ``Policy`` and ``Verify``, and ``fail_on``.
+    """
+    policy = Policy(options.pop("allow_up", False), options.pop("purge", True))
+    verify = _verify.Verify(**options.pop("verify", {}))
+    fail_on = FailOn(options.pop("fail_on", "any"))
+    options["connected"] = tuple(options.pop("connected", ()))
+    request = Request(interfaces, policy=policy, verify=verify, **options)
+    try:
+        report = _configure.configure(SYSTEM, request)
+    except MultinicError as exc:
+        return {"error": str(exc)}
+    warnings, failure = list(report.warnings), report.failure(fail_on)
+    return {**report.as_result(), "diff": list(report.diff), "warnings": warnings, "failure": failure}
+
+
 SCENARIOS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (change, remember, reset, recover, verify, locked, locked_and_killed, hold_lock, count)
+    for function in (change, configure, remember, reset, recover, verify, locked, locked_and_killed, hold_lock, count)
 }
 
 
@@ -205,7 +226,9 @@ def die_at(number: int) -> None:
 def _is_effect(event: str, values: tuple[Any, ...]) -> bool:
     if event == "open":
         return isinstance(values[2], int) and bool(values[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-    return event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "subprocess.Popen", "os.fork")
+    if event == "subprocess.Popen":
+        return "-json" not in values[1]  # which only looks
+    return event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.fork")
 
 
 def _serve() -> Iterator[dict[str, Any]]:

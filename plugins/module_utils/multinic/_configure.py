@@ -63,7 +63,7 @@ def configure(system: System, request: Request) -> Report:
     with one_run(system):
         warnings = _recover(system, request.check)
         run = _Run(system, request, _backends.choose(system, request.backend), parse(request.interfaces), warnings)
-        plan = run.plan()
+        plan = run.plan(run.observed())
         if request.check or not plan.groups:
             return run.planned(plan)
         return run.carry_out(plan)
@@ -105,9 +105,12 @@ class _Run:
     config: NodeConfig
     warnings: list[str]
 
-    def plan(self) -> Plan:
-        """Look at the node and plan."""
-        observed = observe(self.system, self.config, self.request.connected)
+    def observed(self) -> Observed:
+        """Look at the node."""
+        return observe(self.system, self.config, self.request.connected)
+
+    def plan(self, observed: Observed) -> Plan:
+        """Plan what is to be done."""
         return make_plan(self.config, observed, self.request.policy, self.backend.render)
 
     def planned(self, plan: Plan) -> Report:
@@ -118,6 +121,7 @@ class _Run:
     def carry_out(self, plan: Plan) -> Report:
         """Change the node, under a guard, and report."""
         guard = _guards.choose(self.system, self.request.guard)
+        self._try_out(plan)
         seconds = self.request.verify.timeout
         worked = _verify.working(_verify.checks(self.system, self.request.verify), seconds)
         indexes = {index for group in plan.groups for index in group.indexes}
@@ -141,6 +145,12 @@ class _Run:
             raise
         return replace(self._changed(plan, reasons, rolled_back), guard=armed.kind, rolled_back=rolled_back)
 
+    def _try_out(self, plan: Plan) -> None:
+        """Let the node's own tool read the files first."""
+        written = [file for target in plan.targets for file in target.write]
+        removed = [path for group in plan.groups for path in group.removed]
+        self.warnings += self.backend.try_out(written, removed)
+
     def _tell(self, plan: Plan, reasons: dict[Target, str]) -> None:
         """Tell a running daemon of the files that were changed, and stay so."""
         done = [group for group in plan.groups if group.targets[0] not in reasons]
@@ -155,9 +165,9 @@ class _Run:
 
     def _changed(self, plan: Plan, reasons: dict[Target, str], rolled_back: str | None) -> Report:
         """Report what the node looks like now, whatever was meant to be done."""
-        again = self.plan()
-        links = observe_links(self.system)
-        now = look(links, _backends.all_own(self.system), plan.before.links.keys())
+        observed = self.observed()
+        again = self.plan(observed)
+        now = look(observed.links, observed.files, plan.before.links.keys())
         reasons = {**_unlasting(plan, again), **reasons}
         outcomes = []
         for target in plan.targets:

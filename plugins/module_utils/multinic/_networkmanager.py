@@ -36,6 +36,8 @@ _LINK = re.compile(rf"70-{PREFIX}[0-9]\.link")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "multinic.manifold.core")
 _ACTIVATING, _ACTIVATED = 40, 100  # NMDeviceState
 _SECONDS = 15
+_NOT_LOADED = "Could not load file"
+"""What ``nmcli connection load`` says, and ends with status 0, of a file that NetworkManager does not take."""
 
 # The priority lets a profile for any Ethernet NIC lose against ours. The fe80:: address is what the kernel gives.
 _KEYFILE = """\
@@ -141,7 +143,7 @@ def runs(system: System) -> bool:
 
 
 def _warnings(ran: Ran, what: str) -> list[str]:
-    if ran.rc == 0:
+    if ran.rc == 0 and _NOT_LOADED not in ran.stderr:
         return []
     return [f"NetworkManager {what}, it will at the next boot: {ran.stderr.strip() or ran.stdout.strip()}"]
 
