@@ -39,6 +39,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._snapshot i
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import LocalSystem
 
 from testbed.net.node import Node
+from testbed.net.systemd import Systemd
 
 KILLED = -signal.SIGKILL
 _COLLECTIONS = str(Path(_guarded.__file__).parents[6])
@@ -47,7 +48,7 @@ _COLLECTIONS = str(Path(_guarded.__file__).parents[6])
 class Remote:
     """The node's side, seen from the test."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node | Systemd) -> None:
         self._process = subprocess.Popen(
             node.argv([sys.executable, "-m", "integration.on_node"]),
             stdin=subprocess.PIPE,

@@ -17,6 +17,7 @@ import pytest
 
 from integration.on_node import KILLED, Remote
 from testbed.net.node import Node
+from testbed.net.systemd import Systemd
 from testbed.processes import HOST_VARIABLE, await_exit, command_of, marked
 
 pytestmark = pytest.mark.node
@@ -313,3 +314,40 @@ def test_a_guard_that_cannot_be_armed_changes_nothing_and_leaves_nothing(cut: Cu
         "Choose another one, or guard: none to go without"
     }
     assert (cut.look(), cut.left()) == (cut.before, [])
+
+
+@pytest.fixture
+def systemd(cut: Cut) -> Iterator[Systemd]:
+    running = Systemd(cut.node)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def on_systemd(systemd: Systemd) -> Iterator[Remote]:
+    started = Remote(systemd)
+    yield started
+    started.close()
+
+
+def test_with_systemd_a_timer_is_the_guard(cut: Cut, systemd: Systemd, on_systemd: Remote) -> None:
+    done = on_systemd.call("change", guard="auto", seconds=60, **cut.arguments)
+    assert (done["outcome"], done["kind"]) == ("kept", "timer")
+    assert (cut.files(), cut.left(), systemd.units("manifold*")) == (CHANGED, [], [])
+
+
+def test_a_timer_undoes_what_a_killed_run_cut_off(cut: Cut, systemd: Systemd, on_systemd: Remote) -> None:
+    assert on_systemd.call("change", guard="timer", seconds=1, end="die", **cut.arguments) == KILLED
+    assert "manifold-multinic-guard.timer active" in systemd.units("manifold*")
+    cut.await_undone(3)
+    assert cut.look() == cut.before
+    assert on_systemd.call("recover") == {"by": "the guard (timer)", "problems": []}
+    assert (cut.left(), systemd.units("manifold*")) == ([], [])
+
+
+def test_a_timer_that_is_still_armed_is_taken_away_by_the_next_run(
+    cut: Cut, systemd: Systemd, on_systemd: Remote
+) -> None:
+    assert on_systemd.call("change", guard="timer", seconds=60, end="die", **cut.arguments) == KILLED
+    assert on_systemd.call("change", guard="timer", seconds=60, **cut.arguments)["recovered"] is not None
+    assert (cut.files(), cut.left(), systemd.units("manifold*")) == (CHANGED, [], [])
