@@ -51,6 +51,11 @@ def test_a_name_that_is_kept_by_something_else_is_not_given(pinned: str | None) 
     assert choose_names(wanted(1, **names), [Record(1, mac(1), "multinic3")], {}, kept) == {}
 
 
+def test_who_pinned_a_name_that_is_kept_gets_no_other_one() -> None:
+    links, records = {mac(1): "multinic5"}, [Record(1, mac(1), "multinic4")]
+    assert choose_names(wanted(1, id1="multinic3"), records, links, {"multinic3"}) == {}
+
+
 def test_an_eleventh_interface_gets_no_name_and_takes_none() -> None:
     records = [Record(number, mac(number), f"multinic{number - 1}") for number in range(1, 11)]
     chosen = choose_names(wanted(*range(11)), records, {})
