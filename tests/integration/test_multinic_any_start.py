@@ -21,9 +21,9 @@ _FOLDER = "etc/sysconfig/network-scripts"
 
 def _begin(node: Node, start: Start) -> None:
     """Make the node what an example says."""
-    for link in node.links():
-        if link["ifname"] != "lo":
-            node.remove_nic(link["ifname"])
+    for old in node.links():
+        if old["ifname"] != "lo":
+            node.remove_nic(old["ifname"])
     folder = node.root / _FOLDER
     for path in folder.glob("ifcfg-*"):
         path.unlink()
@@ -48,7 +48,13 @@ def test_a_second_run_finds_nothing_to_do(node: Callable[..., Node]) -> None:
     @settings(max_examples=15, derandomize=True, phases=[Phase.generate])
     def settles(wanted: list[dict[str, Any]], start: Start) -> None:
         _begin(made, start)
-        options = {"interfaces": wanted, "backend": "ifcfg", "allow_up": True, "guard": "none", "fail_on": "never"}
+        options: dict[str, Any] = {
+            "interfaces": wanted,
+            "backend": "ifcfg",
+            "allow_up": True,
+            "guard": "none",
+            "fail_on": "never",
+        }
         done = remote.call("configure", **options)
         assert "error" not in done and not done["rolled_back"], done
         failed = [each["reason"] for each in done["interfaces"] if each["state"] == "failed"]

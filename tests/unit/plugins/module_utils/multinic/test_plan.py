@@ -100,6 +100,16 @@ def test_an_address_that_depends_on_a_wrong_one_is_given_again(tmp_path: Path) -
     ]
 
 
+def test_what_a_link_loses_when_it_goes_down_to_be_renamed_is_given_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [nic(1, "eth1", "2001:db8::1/64")], {"multinic0": 1})
+    assert bench.steps(entry(1, address="2001:db8::1/64"))[1:] == [
+        "ip link set dev eth1 down",
+        "ip link set dev eth1 name multinic0",
+        "ip link set dev multinic0 up",
+        "ip address replace 2001:db8::1/64 dev multinic0",
+    ]
+
+
 def test_two_that_swap_their_names_change_together(tmp_path: Path) -> None:
     links = [nic(1, "multinic0", "2001:db8::1/64"), nic(2, "multinic1", "10.0.2.1/24"), nic(3, "multinic2")]
     bench = Bench(tmp_path, links, {"multinic0": 1, "multinic1": 2})
