@@ -4,8 +4,8 @@
 """A node with NICs of its own: a process that holds a network, a mount and a UTS namespace.
 
 Nothing is registered in ``/run/netns``: when the holder and everything in the namespaces has ended, the
-kernel removes them and their NICs. ``/etc`` is the machine's own under a private overlay and ``/run`` is
-empty, so a test may configure the network without touching the machine.
+kernel removes them and their NICs. ``/etc`` and ``/var/lib`` are the machine's own under a private overlay and
+``/run`` is empty, so a test may configure the network without touching the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _HOLD = """
 set -e
 echo "$1" > /proc/sys/kernel/hostname
 mount -t sysfs sysfs /sys
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$2/etc,workdir=$2/work" /etc
+for folder in etc var/lib; do
+    mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$2/$folder,workdir=$2/work/$folder" "/$folder"
+done
 mount -t tmpfs tmpfs /run
 ip link set lo up
 # The far ends of the NICs are in a namespace of their own, so that the node sees only its NICs.
@@ -52,8 +54,8 @@ class Node:
         self.directory = directory
         self._mark = f"node-{secrets.token_hex(8)}"
         self._nics = 0
-        for part in ("etc", "work"):
-            (directory / part).mkdir()
+        for part in ("etc", "var/lib", "work/etc", "work/var/lib"):
+            (directory / part).mkdir(parents=True)
         self._holder = subprocess.Popen(
             [
                 *("unshare", "--net", "--mount", "--uts", "--propagation", "private", "--"),
