@@ -140,10 +140,11 @@ def _entries(rows: Sequence[tuple[Any, ...]]) -> tuple[tuple[Entry, ...], tuple[
     warnings = []
     for id_, macaddress, address, mtu, cidr in rows:
         twice = id_ in found
-        if twice:
+        if twice and text(address) is not None:
             warnings.append(f"id {id_}: its subnet is there more than once with a different CIDR; none is taken")
-        network = None if twice else text(cidr)
-        found[id_] = Entry(number(id_), mac(macaddress), text(address), network, number(mtu))
+        own = text(address)
+        network = None if twice or own is None else text(cidr)  # a subnet alone does not say which address
+        found[id_] = Entry(number(id_), mac(macaddress), own, network, number(mtu))
     return tuple(found.values()), tuple(dict.fromkeys(warnings))
 
 

@@ -76,7 +76,8 @@ class NodeCrSource(Source):
         """Ask for all of the namespace: two for one node are found in no other way."""
         try:
             kubernetes: Any = importlib.import_module("kubernetes")
-            urllib3: Any = importlib.import_module("urllib3")
+            urllib3: Any = importlib.import_module("urllib3")  # it comes with the client, as does PyYAML
+            yaml: Any = importlib.import_module("yaml")
         except ImportError as exc:
             raise SourceError(
                 f"{self._where}: the Python library kubernetes is missing here; install it with pip"
@@ -92,8 +93,8 @@ class NodeCrSource(Source):
         except urllib3.exceptions.HTTPError as exc:
             cause = getattr(exc, "reason", None) or exc
             raise SourceError(f"{self._where}: listing them: the API cannot be reached: {cause}") from exc
-        except (kubernetes.config.ConfigException, OSError, ValueError) as exc:
-            raise SourceError(f"{self._where}: finding the way to the cluster: {exc}") from exc
+        except (kubernetes.config.ConfigException, yaml.YAMLError, OSError, ValueError) as exc:
+            raise SourceError(f"{self._where}: finding the way to the cluster: {' '.join(str(exc).split())}") from exc
 
     def _client(self, kubernetes: Any) -> Any:
         """Return a client of the cluster; it retries nothing, so that the timeout holds."""

@@ -33,12 +33,14 @@ class MariaDb:
     """A running server; ``root`` may do everything, without a password, by the socket alone.
 
     :param directory: an empty folder for its data, its socket and its certificate.
+    :param tls: whether it offers TLS.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls: bool = True) -> None:
         self.directory = directory
+        self._tls = tls
         self.socket = directory / "s"
         self._log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,7 +65,7 @@ class MariaDb:
             _find("mariadbd"),
             *("--no-defaults", f"--datadir={self.directory / 'data'}", f"--user={getpass.getuser()}"),
             *(f"--socket={self.socket}", f"--bind-address={self.host}", f"--port={self.port}", *_QUICK),
-            *(f"--ssl-cert={self.certificate}", f"--ssl-key={self._key}"),
+            *((f"--ssl-cert={self.certificate}", f"--ssl-key={self._key}") if self._tls else ["--skip-ssl"]),
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
