@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,9 @@ class PlainBackend(Backend):
     def missing(self) -> str | None:
         return None
 
+    def unused(self) -> str | None:
+        return None
+
     def render(self, interface: Interface, name: str) -> tuple[ConfigFile, ...]:
         content = f"{head(interface, name)}address {interface.address} mtu {interface.mtu}\n"
         return (ConfigFile(self._path(name), content),)
@@ -160,3 +163,18 @@ class PlainBackend(Backend):
 
     def _path(self, name: str) -> str:
         return f"/etc/netplan/9{name[-1]}-{name}.yaml"
+
+
+class Unguarded:
+    """Stands for the guard of a change, and notes what was to be undone."""
+
+    def __init__(self) -> None:
+        self.undone: list[tuple[set[int], set[str]]] = []
+
+    def fence(self) -> None:
+        """Let every step be taken."""
+
+    def undo(self, indexes: Iterable[int], paths: Iterable[str]) -> tuple[str, ...]:
+        """Note it."""
+        self.undone.append((set(indexes), set(paths)))
+        return ()

@@ -6,23 +6,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterable, Protocol
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic import _files as files
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
-from ansible_collections.manifold.core.plugins.module_utils.multinic._files import ConfigFile
-from ansible_collections.manifold.core.plugins.module_utils.multinic._links import observe_links
 from ansible_collections.manifold.core.plugins.module_utils.multinic._plan import Group, Plan, Target
-from ansible_collections.manifold.core.plugins.module_utils.multinic._steps import (
-    Command,
-    Move,
-    RemoveFile,
-    Step,
-    WriteFile,
-    link_steps,
-    state_of,
-)
+from ansible_collections.manifold.core.plugins.module_utils.multinic._steps import Command, Step, WriteFile
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
-from ansible_collections.manifold.core.plugins.module_utils.multinic._view import View
+
+
+class Change(Protocol):
+    """What a change in progress needs to know of its guard, see :class:`_guarded.Armed`."""
+
+    def fence(self) -> None:
+        """Make sure that the change may still go on. :raises GuardError: the guard has gone off."""
+
+    def undo(self, indexes: Iterable[int], paths: Iterable[str]) -> tuple[str, ...]:
+        """Put back these links and files alone; return what could not be put back."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,14 @@ class Failure:
     reason: str
 
 
-def apply(system: System, plan: Plan) -> tuple[Failure, ...]:
-    """Carry out a plan; return what did not work, which is as it was before (or its reason says that it is not)."""
+def apply(system: System, plan: Plan, change: Change) -> tuple[Failure, ...]:
+    """Carry out a plan; return what did not work, which is as it was before (or its reason says that it is not).
+
+    :raises GuardError: the guard has gone off, so that everything is as it was before.
+    """
     failures: list[Failure] = []
     for group in plan.groups:
-        reason = _attempt(system, group, plan.before)
+        reason = _attempt(system, group, change)
         if reason is not None:
             failures += [Failure(target, reason) for target in group.targets]
     return tuple(failures)
@@ -57,48 +60,14 @@ def perform(system: System, step: Step) -> None:
         raise NodeError(f"{step}: {exc.strerror or exc}") from exc
 
 
-def _attempt(system: System, group: Group, before: View) -> str | None:
+def _attempt(system: System, group: Group, change: Change) -> str | None:
     """Take the steps of a group; after a failure undo them and return the reason."""
     try:
         for step in group.steps:
+            change.fence()
             perform(system, step)
     except NodeError as exc:
-        problems = _undo(system, group, before)
+        problems = change.undo(group.indexes, group.paths)
         undone = f"; undoing it failed as well: {'; '.join(problems)}" if problems else ""
         return f"{exc}{undone}"
     return None
-
-
-def _undo(system: System, group: Group, before: View) -> list[str]:
-    """Make the links and files of a group what they were; return what did not work."""
-    problems: list[str] = []
-    for step in [*_file_steps(group, before), *_link_steps(system, group, problems)]:
-        try:
-            perform(system, step)
-        except NodeError as exc:
-            problems.append(str(exc))
-    return problems
-
-
-def _file_steps(group: Group, before: View) -> list[Step]:
-    """Return the steps that put files back."""
-    steps: list[Step] = []
-    for step in group.steps:
-        if isinstance(step, Command):
-            continue
-        path = step.file.path if isinstance(step, WriteFile) else step.path
-        old = before.files.get(path)
-        steps.append(RemoveFile(path) if old is None else WriteFile(ConfigFile(path, old[1], old[0])))
-    return steps
-
-
-def _link_steps(system: System, group: Group, problems: list[str]) -> list[Step]:
-    """Return the steps that make links what they were, from what they are now."""
-    try:
-        links = observe_links(system)
-    except NodeError as exc:
-        problems.append(str(exc))
-        return []
-    was = {target.move.link.index: target.move.link for target in group.targets if target.move is not None}
-    moves = [Move(link, state_of(was[link.index])) for link in links if link.index in was]
-    return link_steps(moves, {link.name for link in links})

@@ -101,12 +101,25 @@ class Backend(ABC):
         """Return why this node cannot use the backend, or None if it can."""
 
     @abstractmethod
+    def unused(self) -> str | None:
+        """Return why it does not manage the links of this node, although it could, or None if it does."""
+
+    @abstractmethod
     def render(self, interface: Interface, name: str) -> tuple[ConfigFile, ...]:
         """Return the files that persist an interface under a name. Pure."""
 
     @abstractmethod
     def own(self) -> tuple[OwnFile, ...]:
         """Return our files of this backend as they are on the node, in order of path."""
+
+    def try_out(self, files: Sequence[ConfigFile], removed: Sequence[str]) -> list[str]:
+        """Let the node's own tool read the files beside what is there, apart from the node; return warnings.
+
+        :param removed: paths of ours that will be gone.
+        :raises NodeError: these files would keep it from configuring the node at the next boot.
+        """
+        del files, removed
+        return []
 
     def tell(self, written: Sequence[str], removed: Sequence[str]) -> list[str]:
         """Tell a running daemon of these files of ours, and of nothing else; return warnings.

@@ -96,11 +96,16 @@ class Holdings:
             stays = self.is_left(file) or not (self.purge or self.is_of_wanted(file))
             if slot is not None and stays:
                 names.add(slot)
-        return names
+        return names | self._used_by_others()
 
     def wanted_links(self) -> list[Link]:
         """Return the NICs of what is wanted."""
         return [link for interface in self.wanted for link in self.observed.with_mac(interface.mac)]
+
+    def _used_by_others(self) -> set[str]:
+        """Return the names that foreign files use and that are not in use as ours yet."""
+        ours = {link.name for link in self.observed.links} | {record.name for record in self.records}
+        return {claim.name for claim in self.observed.named if claim.name not in ours}
 
     def _replaced(self) -> set[str]:
         """Return the names whose interface now has another NIC: the old one must give way."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Collection, Sequence
 
-from ansible_collections.manifold.core.plugins.module_utils.multinic._backend import Claim, OwnFile
+from ansible_collections.manifold.core.plugins.module_utils.multinic._backend import OwnFile
+from ansible_collections.manifold.core.plugins.module_utils.multinic._claims import Claim, NameClaim
 from ansible_collections.manifold.core.plugins.module_utils.multinic._links import Link
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import Interface
 from ansible_collections.manifold.core.plugins.module_utils.multinic._naming import is_ours
@@ -22,12 +23,14 @@ class Observed:
 
     :param files: ours, of every backend.
     :param claims: what files other than ours say of the wanted MAC addresses.
+    :param named: what files other than ours say of our names.
     :param connected: the addresses by which the node is reached just now.
     """
 
     links: tuple[Link, ...] = ()
     files: tuple[OwnFile, ...] = ()
     claims: tuple[Claim, ...] = ()
+    named: tuple[NameClaim, ...] = ()
     connected: tuple[str, ...] = ()
 
     def with_mac(self, mac: str) -> list[Link]:

@@ -18,7 +18,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._judge impo
     untouchable,
 )
 from ansible_collections.manifold.core.plugins.module_utils.multinic._links import Link
-from ansible_collections.manifold.core.plugins.module_utils.multinic._model import SLOTS, Interface, NodeConfig
+from ansible_collections.manifold.core.plugins.module_utils.multinic._model import SLOTS, Interface, NodeConfig, Refused
 from ansible_collections.manifold.core.plugins.module_utils.multinic._naming import (
     choose_names,
     orphan_name,
@@ -79,6 +79,26 @@ class Group:
     targets: tuple[Target, ...]
     steps: tuple[Step, ...]
 
+    @property
+    def indexes(self) -> set[int]:
+        """The links that it may change."""
+        return {target.move.link.index for target in self.targets if target.move is not None}
+
+    @property
+    def written(self) -> list[str]:
+        """The paths of the files that it writes."""
+        return [step.file.path for step in self.steps if isinstance(step, WriteFile)]
+
+    @property
+    def removed(self) -> list[str]:
+        """The paths of the files that it removes."""
+        return [step.path for step in self.steps if isinstance(step, RemoveFile)]
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the files that it changes."""
+        return [*self.written, *self.removed]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -136,9 +156,10 @@ class _Draft:
     def holdings(self) -> Holdings:
         """Return who has what, as far as is known."""
         wanted = tuple(each for each in self.config.interfaces if each.id not in self.objections)
-        left = [each for each in self.config.interfaces if each.id in self.objections]
-        ids = {each.id for each in (*left, *self.config.refused) if each.id is not None}
-        macs = {each.mac for each in (*left, *self.config.refused) if each.mac is not None} | set(self.stuck)
+        left: list[Interface | Refused] = [each for each in self.config.interfaces if each.id in self.objections]
+        left += self.config.refused
+        ids = {each.id for each in left if each.id is not None}
+        macs = {each.mac for each in left if each.mac is not None} | set(self.stuck)
         blind = any(each.id is None and each.mac is None for each in self.config.refused)
         purge = self.policy.purge and not blind
         return Holdings(self.observed, wanted, frozenset(ids), frozenset(macs), purge)
@@ -181,13 +202,15 @@ class _Draft:
         names = choose_names(holdings.wanted, holdings.records, links, kept)
         for interface in holdings.wanted:
             if interface.id not in names:
-                reason = (
-                    f"a node has {SLOTS} names for interfaces, and all are taken"
-                    if interface.name is None
-                    else f"{interface.name} is taken by what is left as it is"
-                )
-                self.objections[interface.id] = Objection(State.REFUSED, reason)
+                self.objections[interface.id] = Objection(State.REFUSED, self._no_name(interface))
         return names
+
+    def _no_name(self, interface: Interface) -> str:
+        """Return why an interface gets no name."""
+        if interface.name is None:
+            return f"all {SLOTS} names that a node has for interfaces are taken"
+        using = [claim.path for claim in self.observed.named if claim.name == interface.name]
+        return f"{interface.name} is taken by {', '.join(using) or 'an interface that is left as it is'}"
 
     def _wanted(self, interface: Interface, name: str, files: Sequence[ConfigFile], holdings: Holdings) -> Target:
         """Return what is to become of an interface and its files."""

@@ -16,6 +16,7 @@ import select
 import socket
 import sys
 import time
+import traceback
 import zipfile
 from pathlib import Path
 from typing import Sequence
@@ -67,7 +68,7 @@ def _fire(state: State, nonce: str, by: str) -> int:
 
 
 def _watch(state: State, nonce: str) -> int:
-    """Listen, then go into the background: when this returns in the parent, the guard is armed."""
+    """Listen, then go into the background: when this returns, which is in the parent only, the guard is armed."""
     snapshot = state.pending()
     if snapshot is None or snapshot.nonce != nonce:
         sys.stderr.write("there is no such change\n")
@@ -75,12 +76,16 @@ def _watch(state: State, nonce: str) -> int:
     listener = state.listen()
     if not _detach(state.path("guard.log")):
         return 0
-    asking = _await_decision(state, nonce, listener, snapshot.deadline)
     try:
-        return _fire(state, nonce, "the guard (watchdog)")
-    finally:
+        asking = _await_decision(state, nonce, listener, snapshot.deadline)
+        status = _fire(state, nonce, "the guard (watchdog)")
         state.stop_listening()
-        del asking  # only now is whoever asks told that this process ends
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stderr.flush()
+    # At once, so that whoever holds the other end of `asking` learns that this process has ended, and not before.
+    os._exit(status)
 
 
 def _await_decision(state: State, nonce: str, listener: socket.socket, deadline: float) -> socket.socket | None:

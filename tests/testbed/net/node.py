@@ -66,7 +66,7 @@ class Node:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=self._environment(),
+            env=self.environment(),
         )
         assert self._holder.stdout is not None and self._holder.stderr is not None
         ready = self._holder.stdout.readline()
@@ -94,8 +94,13 @@ class Node:
             capture_output=True,
             timeout=timeout,
             check=False,
-            env=self._environment(),
+            env=self.environment(),
         )
+
+    def run_far(self, argv: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        """Run a command where the far ends of the NICs are: ``far1`` of the first one, and so on."""
+        command = ["nsenter", f"--target={self._far_end}", "--net", "--", *argv]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False, env=self.environment())
 
     def add_nic(self, name: str, mac: str, address: str | None = None, *, up: bool = False) -> None:
         """Plug in a NIC (a veth whose far end is up) with a MAC; ``address`` as 192.0.2.1/24 sets it up as well."""
@@ -127,6 +132,10 @@ class Node:
             "ansible_python_interpreter": str(self._wrapper),
         }
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of what runs on the node; by it :meth:`close` finds it."""
+        return dict(os.environ) | {HOST_VARIABLE: self._mark}
+
     def close(self) -> None:
         """End everything that runs on the node; its NICs go with it. May be called twice."""
         kill_marked(HOST_VARIABLE, self._mark)
@@ -143,17 +152,13 @@ class Node:
         return self._checked(self.run(["ip", *arguments]))
 
     def _far_ip(self, *arguments: str) -> str:
-        argv = ["nsenter", f"--target={self._far}", "--net", "--", "ip", *arguments]
-        return self._checked(subprocess.run(argv, capture_output=True, timeout=60, check=False))
+        return self._checked(self.run_far(["ip", *arguments]))
 
     def _checked(self, done: subprocess.CompletedProcess[bytes]) -> str:
         if done.returncode != 0:
             command = shlex.join(done.args)
             raise NodeError(f"node {self.name}: {command}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode()
-
-    def _environment(self) -> dict[str, str]:
-        return dict(os.environ) | {HOST_VARIABLE: self._mark}
 
     def _write_wrapper(self) -> Path:
         """Write the Python that Ansible is told of: ours, inside the node."""

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unit.nic_strategies import Start, entries, starts
-from unit.simulated_nics import PlainBackend, SimulatedNode
+from unit.simulated_nics import PlainBackend, SimulatedNode, Unguarded
 
 _POLICIES = st.builds(Policy, allow_up=st.booleans(), purge=st.booleans())
 
@@ -55,7 +55,7 @@ def test_what_is_planned_works_and_a_second_plan_is_empty(
 ) -> None:
     with _node(start) as (node, backend):
         plan = _plan(node, backend, wanted, policy)
-        assert apply(node, plan) == ()
+        assert apply(node, plan, Unguarded()) == ()
         again = _plan(node, backend, wanted, policy)
         assert again.steps == ()
         names = {target.outcome.id: target.outcome.name for target in plan.targets if target.outcome.id is not None}
