@@ -444,9 +444,8 @@ def test_the_module_tells_what_it_found_and_keeps_secrets(
     nics.write_text(json.dumps({"nodes": {"from-environment": []}}))
     db = login(filled, filled.account(password=SECRET))
 
-    def source(name: str, **options: Any) -> dict[str, Any]:
-        task = {key: options.pop(key) for key in ("environment", "register", "check_mode", "diff") if key in options}
-        return {"name": name, "manifold.core.multinic_source": options, "ignore_errors": True, **task}
+    def source(name: str, task: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        return {"name": name, "manifold.core.multinic_source": options, "ignore_errors": True, **(task or {})}
 
     said = [{"id": 1, "mac": mac_of(1), "state": "configured"}]
     on_node = {"NODE_NAME": "from-environment", "DATA_SOURCE": "file"}
@@ -454,12 +453,19 @@ def test_the_module_tells_what_it_found_and_keeps_secrets(
         [
             play(
                 source("db", source="db", node_name=NODE, db=db),
-                source("check", state="reported", node_name=NODE, db=db, interfaces=said, check_mode=True, diff=True),
-                source("reported", state="reported", node_name=NODE, db=db, interfaces=said, diff=True),
+                source(
+                    "check",
+                    state="reported",
+                    node_name=NODE,
+                    db=db,
+                    interfaces=said,
+                    task={"check_mode": True, "diff": True},
+                ),
+                source("reported", state="reported", node_name=NODE, db=db, interfaces=said, task={"diff": True}),
                 source("refused", node_name=NODE, db={**db, "database": "none"}),
                 source("nothing to report", state="reported", node_name=NODE, db=db),
                 source("typo", node_name=NODE, db={**db, "pasword": SECRET}),
-                source("file", file=str(nics), allow_empty=True, environment=on_node),
+                source("file", file=str(nics), allow_empty=True, task={"environment": on_node}),
             )
         ],
         "-vvv",
