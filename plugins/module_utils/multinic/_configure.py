@@ -118,6 +118,7 @@ class _Run:
     def carry_out(self, plan: Plan) -> Report:
         """Change the node, under a guard, and report."""
         guard = _guards.choose(self.system, self.request.guard)
+        self._try_out(plan)
         seconds = self.request.verify.timeout
         worked = _verify.working(_verify.checks(self.system, self.request.verify), seconds)
         indexes = {index for group in plan.groups for index in group.indexes}
@@ -140,6 +141,12 @@ class _Run:
             armed.restore()
             raise
         return replace(self._changed(plan, reasons, rolled_back), guard=armed.kind, rolled_back=rolled_back)
+
+    def _try_out(self, plan: Plan) -> None:
+        """Let the node's own tool read the files first."""
+        written = [file for target in plan.targets for file in target.write]
+        removed = [path for group in plan.groups for path in group.removed]
+        self.warnings += self.backend.try_out(written, removed)
 
     def _tell(self, plan: Plan, reasons: dict[Target, str]) -> None:
         """Tell a running daemon of the files that were changed, and stay so."""

@@ -55,21 +55,23 @@ def object_to(interface: Interface, observed: Observed, allow_up: bool) -> Objec
     found = observed.with_mac(interface.mac)
     if not found:
         return Objection(State.FAILED, f"no NIC of this node has the MAC address {interface.mac}")
-    twins = _twins(found)
+    reason = why_not(found[0], observed, allow_up)
+    if reason is not None:
+        return Objection(State.REFUSED, reason)
+    return _unable(interface, found[0])
+
+
+def why_not(link: Link, observed: Observed, allow_up: bool = False) -> str | None:
+    """Return why a NIC may not be taken, or None."""
+    twins = _twins(observed.with_mac(link.mac))
     if twins is not None:
-        return Objection(State.REFUSED, twins)
-    link = found[0]
-    claiming = [claim.path for claim in observed.claims if claim.mac == interface.mac]
+        return twins
+    claiming = [claim.path for claim in observed.claims if claim.mac == link.mac]
     if claiming:
-        return Objection(
-            State.REFUSED,
-            f"{interface.mac} ({link.name}) is configured by {', '.join(claiming)}; take it out of there first",
-        )
-    if not observed.owns(link):
-        reason = _in_charge(link, observed.connected, adopted=False) or (None if allow_up else _in_use(link))
-        if reason is not None:
-            return Objection(State.REFUSED, reason)
-    return _unable(interface, link)
+        return f"{link.name} ({link.mac}) is configured by {', '.join(claiming)}; take it out of there first"
+    if observed.owns(link):
+        return None
+    return _in_charge(link, observed.connected, adopted=False) or (None if allow_up else _in_use(link))
 
 
 def _twins(found: Sequence[Link]) -> str | None:
