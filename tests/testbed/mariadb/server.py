@@ -21,7 +21,7 @@ import pymysql
 from testbed.kube.tls import make_certificate
 
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-_QUICK = ("--innodb-log-file-size=4M", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve")
+_QUICK = ("--innodb-log-file-size=4M", "--innodb-flush-method=nosync", "--skip-name-resolve")
 """Nothing here has to outlive a loss of power."""
 
 
