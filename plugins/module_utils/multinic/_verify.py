@@ -72,11 +72,11 @@ class Gateway(Check):
 
         What the kernel knows of the neighbour may be from before the change, so it is made to ask again.
         """
+        until = time.monotonic() + min(seconds, 4 * _ATTEMPT)  # the kernel asks three times, a second apart
         if echo(self.address, self.device, min(seconds, _ATTEMPT)):
             return None
         neighbour = ["ip", "neighbour", "change", self.address, "dev", self.device, "nud", "probe"]
         if self._neighbour() not in ("", "INCOMPLETE", "FAILED") and self.system.run(neighbour).rc == 0:
-            until = time.monotonic() + min(seconds, 4.0)  # the kernel asks three times, a second apart
             while self._neighbour() == "PROBE" and time.monotonic() < until:
                 time.sleep(_PAUSE / 4)
         return None if self._neighbour() == "REACHABLE" else "no answer to ICMP echo nor as a neighbour"
