@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_a_gateway_that_comes_back_in_time_has_not_failed(gateway: Node, remote:
 
 @pytest.mark.usefixtures("listening")
 def test_what_accepted_connections_or_a_command_that_worked_must_still_do(remote: Remote) -> None:
-    verify = {
+    verify: dict[str, Any] = {
         "gateway": False,
         "tcp": ["192.0.2.254:6443", "[2001:db8::fe]:6443", "192.0.2.254:1"],
         "command": "ip route get 198.51.100.9",
