@@ -109,6 +109,13 @@ def test_netplan_generates_the_same_nics_for_networkmanager(
     assert read == _wanted(named)
 
 
+def test_netplan_itself_shows_what_was_written(tmp_path: Path) -> None:
+    system = LocalSystem(tmp_path)
+    write(system, Netplan(system).render(_OURS, "multinic7"))
+    shown = _run("netplan", "get", "--root-dir", str(tmp_path), "ethernets.multinic7.match.macaddress")
+    assert shown.strip().strip('"') == _OURS.mac
+
+
 def _normalised(keyfile: str) -> configparser.ConfigParser:
     """Return a keyfile as NetworkManager itself understood it."""
     return _ini(_run("nmcli", "--offline", "connection", "modify", stdin=keyfile))
