@@ -22,13 +22,13 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._model impo
 from ansible_collections.manifold.core.plugins.module_utils.multinic._netplan import Netplan
 from ansible_collections.manifold.core.plugins.module_utils.multinic._networkmanager import NetworkManager
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import LocalSystem
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 from integration.nodes import NodeSystem, new_root, slots, write
 from testbed.net.node import Node
 
 pytestmark = pytest.mark.node
-FEW = settings(max_examples=8)
+FEW = settings(max_examples=6, phases=[Phase.explicit, Phase.generate])  # shrinking would start tools for minutes
 Read = tuple[str, InterfaceAddress | None, int | None]
 """MAC, address, MTU."""
 
