@@ -14,8 +14,10 @@ import pytest
 from ansible_collections.manifold.core.plugins.module_utils.multinic import _files
 from ansible_collections.manifold.core.plugins.module_utils.multinic._backends import choose
 from ansible_collections.manifold.core.plugins.module_utils.multinic._claims import claims
+from ansible_collections.manifold.core.plugins.module_utils.multinic._guarded import take
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import Interface
 from ansible_collections.manifold.core.plugins.module_utils.multinic._networkmanager import NetworkManager as Backend
+from ansible_collections.manifold.core.plugins.module_utils.multinic._restore import put_back
 
 from integration.nodes import NodeSystem, write
 from testbed.net.network_manager import NetworkManager
@@ -209,6 +211,23 @@ def test_undoing_a_change_gives_networkmanager_the_old_profile_back(node: Callab
     nic.ip("address add 192.0.2.7/24 dev multinic0", "address del 203.0.113.8/24 dev multinic0")
     assert nic.daemon.state("multinic0") == "connected"
     assert nic.daemon.nmcli("-g", "ipv4.addresses", "connection", "show", "multinic0") == "192.0.2.7/24\n"
+
+
+def test_restoring_puts_the_addresses_back_that_networkmanager_takes_away(node: Callable[..., Node]) -> None:
+    nic = Nic(node("node1"), auto_default=True)
+    nic.daemon.wait("DHCP to be tried", lambda: nic.active("ens7") == "Wired connection 1")
+    nic.ip("link set ens7 up", "address add 192.0.2.7/24 dev ens7")
+    nic.take_long_to_let_go()
+    (index,) = (link["ifindex"] for link in nic.node.links() if link["ifname"] == "ens7")
+    paths = [file.path for file in nic.backend.render(_wanted(), "multinic0")]
+    snapshot = take(nic.system, nic.backend, [index], paths)
+    nic.ip("link set ens7 down", "link set ens7 name multinic0", "link set multinic0 up")
+    nic.ip("address replace 192.0.2.7/24 dev multinic0")
+    assert nic.tell(_wanted()) == []
+    assert nic.active() == "multinic0"
+    assert put_back(nic.system, snapshot) == ()
+    assert nic.addresses("ens7") == ["192.0.2.7/24"]
+    assert nic.daemon.state("ens7") != "deactivating"
 
 
 def test_a_file_that_networkmanager_cannot_take_is_a_warning(node: Callable[..., Node]) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._netplan im
 from unit.scripted_node import ScriptedNode
 
 INTERFACE = Interface(7, "fa:16:3e:1c:1a:6e", ipaddress.ip_interface("11.11.11.37/24"), 1450)
+RECORD = Record(7, "fa:16:3e:1c:1a:6e", "multinic3", INTERFACE.address, 1450)
 PATH = "/etc/netplan/93-multinic3.yaml"
 
 
@@ -39,8 +40,7 @@ def test_what_is_written_is_found_again_with_its_record(node: ScriptedNode, kind
     rendered = backend.render(INTERFACE, "multinic3")
     for file in rendered:
         _files.write(node.path(file.path), file.content.encode(), file.mode)
-    record = Record(7, INTERFACE.mac, "multinic3", INTERFACE.address, INTERFACE.mtu)
-    wanted = sorted((file.path, file.content, file.mode, record) for file in rendered)
+    wanted = sorted((file.path, file.content, file.mode, RECORD) for file in rendered)
     assert [(file.path, file.content, file.mode, file.record) for file in backend.own()] == wanted
     assert all_own(node) == backend.own()
 
@@ -74,9 +74,7 @@ def test_a_symbolic_link_is_read_but_never_taken_for_what_we_wrote(node: Scripte
     node.put("/srv/there.yaml", content)
     node.path(PATH).parent.mkdir(parents=True)
     node.path(PATH).symlink_to("../../srv/there.yaml")
-    assert _only(node) == OwnFile(
-        PATH, content, 0, Record(7, INTERFACE.mac, "multinic3", INTERFACE.address, INTERFACE.mtu)
-    )
+    assert _only(node) == OwnFile(PATH, content, 0, RECORD)
 
 
 @pytest.mark.parametrize("target", ["gone", "93-multinic3.yaml", "/dev/zero", "/etc"])
