@@ -158,7 +158,7 @@ class Machine:
                 time.sleep(0.01)
             yield
             # the last one may be on its way; a lost one would be missing for ever
-            assert any(sent == came for sent, came in (_counts(ping) for _ in range(50)))
+            assert any(sent == came for sent, came in (_counts(ping) for _try in range(50)))
         finally:
             ping.kill()
             ping.wait(10)
