@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
+from pathlib import Path
 
+from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import GuardError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
+
+_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")
 
 
 class Guard(ABC):
-    """One kind of switch.
+    """One kind of switch. Whether a change is kept or undone is not decided here but in :mod:`_state`.
 
     :param system: the node.
     """
@@ -26,12 +31,41 @@ class Guard(ABC):
         """Return why this node cannot use the guard, or None if it can."""
 
     @abstractmethod
-    def arm(self, snapshot: str, seconds: int) -> None:
-        """Restore the snapshot in so many seconds unless disarmed. :raises GuardError: it cannot be armed.
+    def arm(self, nonce: str, seconds: float) -> None:
+        """See to it that the change with this nonce is undone in so many seconds, unless it was decided before.
 
-        :param snapshot: path of the snapshot, as the node sees it.
+        :raises GuardError: it cannot be armed.
         """
 
     @abstractmethod
     def disarm(self) -> None:
-        """Take the switch away. :raises GuardError: it has gone off already, so the node was restored."""
+        """Take the switch away, whichever run has armed it; it may be gone already.
+
+        The change is decided by now, so that a switch which stays would do nothing when it goes off.
+
+        :raises GuardError: it is still there.
+        """
+
+    def python(self) -> str:
+        """Return the Python of the node, which runs the program. :raises GuardError: there is none."""
+        if self.system.root == Path("/") and sys.executable:
+            return sys.executable
+        for python in _PYTHONS:
+            if self.system.path(python).exists():
+                return python
+        raise GuardError(f"cannot arm the guard: the node has no Python at {' or '.join(_PYTHONS)}")
+
+
+class NoGuard(Guard):
+    """What is used by those who want none: a failed change is still undone, but only by the run itself."""
+
+    kind = "none"
+
+    def missing(self) -> str | None:
+        return None
+
+    def arm(self, nonce: str, seconds: float) -> None:
+        pass
+
+    def disarm(self) -> None:
+        pass

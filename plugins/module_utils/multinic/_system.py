@@ -15,6 +15,8 @@ from typing import Sequence
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
 
+_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -77,6 +79,13 @@ class LocalSystem(System):
 
     def which(self, command: str) -> str | None:
         return shutil.which(command, path=_path())
+
+
+def installed(system: System, command: str) -> bool:
+    """Return whether the node has a command, whether or not this process can run it (it may be in a pod)."""
+    if any(system.path(f"{folder}/{command}").exists() for folder in _FOLDERS):
+        return True
+    return system.root == Path("/") and system.which(command) is not None
 
 
 def _path() -> str:

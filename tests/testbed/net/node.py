@@ -4,8 +4,8 @@
 """A node with NICs of its own: a process that holds a network, a mount and a UTS namespace.
 
 Nothing is registered in ``/run/netns``: when the holder and everything in the namespaces has ended, the
-kernel removes them and their NICs. ``/etc`` is the machine's own under a private overlay and ``/run`` is
-empty, so a test may configure the network without touching the machine.
+kernel removes them and their NICs. ``/etc`` and ``/var/lib`` are the machine's own under a private overlay and
+``/run`` is empty, so a test may configure the network without touching the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _HOLD = """
 set -e
 echo "$1" > /proc/sys/kernel/hostname
 mount -t sysfs sysfs /sys
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$2/etc,workdir=$2/work" /etc
+for folder in etc var/lib; do
+    mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$2/$folder,workdir=$2/work/$folder" "/$folder"
+done
 mount -t tmpfs tmpfs /run
 ip link set lo up
 # The far ends of the NICs are in a namespace of their own, so that the node sees only its NICs.
@@ -52,8 +54,8 @@ class Node:
         self.directory = directory
         self._mark = f"node-{secrets.token_hex(8)}"
         self._nics = 0
-        for part in ("etc", "work"):
-            (directory / part).mkdir()
+        for part in ("etc", "var/lib", "work/etc", "work/var/lib"):
+            (directory / part).mkdir(parents=True)
         self._holder = subprocess.Popen(
             [
                 *("unshare", "--net", "--mount", "--uts", "--propagation", "private", "--"),
@@ -64,7 +66,7 @@ class Node:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=self._environment(),
+            env=self.environment(),
         )
         assert self._holder.stdout is not None and self._holder.stderr is not None
         ready = self._holder.stdout.readline()
@@ -92,8 +94,16 @@ class Node:
             capture_output=True,
             timeout=timeout,
             check=False,
-            env=self._environment(),
+            env=self.environment(),
         )
+
+    def run_far(self, argv: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        """Run a command where the far ends of the NICs are: ``far1`` of the first one, and so on."""
+        return subprocess.run(self.far_argv(argv), capture_output=True, timeout=60, check=False, env=self.environment())
+
+    def far_argv(self, argv: Sequence[str]) -> list[str]:
+        """Return the argv that runs a command there."""
+        return ["nsenter", f"--target={self._far_end}", "--net", "--", *argv]
 
     def add_nic(self, name: str, mac: str, address: str | None = None, *, up: bool = False) -> None:
         """Plug in a NIC (a veth whose far end is up) with a MAC; ``address`` as 192.0.2.1/24 sets it up as well."""
@@ -125,6 +135,10 @@ class Node:
             "ansible_python_interpreter": str(self._wrapper),
         }
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of what runs on the node; by it :meth:`close` finds it."""
+        return dict(os.environ) | {HOST_VARIABLE: self._mark}
+
     def close(self) -> None:
         """End everything that runs on the node; its NICs go with it. May be called twice."""
         kill_marked(HOST_VARIABLE, self._mark)
@@ -141,17 +155,13 @@ class Node:
         return self._checked(self.run(["ip", *arguments]))
 
     def _far_ip(self, *arguments: str) -> str:
-        argv = ["nsenter", f"--target={self._far}", "--net", "--", "ip", *arguments]
-        return self._checked(subprocess.run(argv, capture_output=True, timeout=60, check=False))
+        return self._checked(self.run_far(["ip", *arguments]))
 
     def _checked(self, done: subprocess.CompletedProcess[bytes]) -> str:
         if done.returncode != 0:
             command = shlex.join(done.args)
             raise NodeError(f"node {self.name}: {command}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode()
-
-    def _environment(self) -> dict[str, str]:
-        return dict(os.environ) | {HOST_VARIABLE: self._mark}
 
     def _write_wrapper(self) -> Path:
         """Write the Python that Ansible is told of: ours, inside the node."""

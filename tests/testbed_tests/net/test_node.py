@@ -33,11 +33,13 @@ def test_an_impossible_mac_is_an_error_that_names_the_node(node: Nodes) -> None:
         node("node1").add_nic("eth0", "not-a-mac")
 
 
-def test_etc_is_private(node: Nodes) -> None:
+@pytest.mark.parametrize("folder", ["/etc/netplan", "/var/lib/testbed-private"])
+def test_files_of_the_node_are_private(node: Nodes, folder: str) -> None:
     made = node("node1")
-    made.run(["sh", "-c", "mkdir -p /etc/netplan && echo private > /etc/netplan/90-testbed-private.yaml"])
-    assert (made.root / "etc/netplan/90-testbed-private.yaml").read_text() == "private\n"
-    assert not Path("/etc/netplan/90-testbed-private.yaml").exists()
+    path = Path(folder, "90-testbed-private.yaml")
+    made.run(["sh", "-c", f"mkdir -p {folder} && echo private > {path}"])
+    assert (made.root / path.relative_to("/")).read_text() == "private\n"
+    assert not path.exists()
 
 
 def test_two_nodes_do_not_share_names(node: Nodes) -> None:
