@@ -21,7 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.manifold.core.plugins.module_utils.multinic import _configure, _guarded, _guards, _verify
+from ansible_collections.manifold.core.plugins.module_utils.multinic import (
+    _configure,
+    _guarded,
+    _guards,
+    _state,
+    _verify,
+)
 from ansible_collections.manifold.core.plugins.module_utils.multinic._configure import Request
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import MultinicError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._files import remove, write
@@ -83,7 +89,8 @@ def change(
     """Make a change as a run does.
 
     :param files: new content by path; None removes.
-    :param end: ``disarm``, ``restore``, ``die``, or ``late``: go on with the commands after the guard has gone off.
+    :param end: ``disarm``, ``restore``, ``die``, ``late``: go on with the commands after the guard has gone off,
+        or ``half``: confirm after a guard has begun to restore and was killed.
     :param until: seconds before the deadline at which to end it.
     """
     recovered = _guarded.recover(SYSTEM)
@@ -108,6 +115,9 @@ def change(
             return {**result, "outcome": "restored", "problems": restored.problems}
         if end == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if end == "half":
+            folder = SYSTEM.path(_state.FOLDER)
+            (folder / "snapshot.json").rename(folder / "restoring.json")
         armed.disarm()
     except MultinicError as exc:
         return {**result, "outcome": "restored", "error": str(exc)}
