@@ -169,14 +169,6 @@ def locked_and_killed() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def hold_lock(name: str) -> None:
-    """Hold the lock of a run until the file of this name exists."""
-    with one_run(SYSTEM):
-        Path(f"{name}.held").touch()
-        while not Path(name).exists():
-            time.sleep(0.005)
-
-
 def count(scenario: str, **arguments: Any) -> int:
     """Return how many things a scenario changes outside of it, until it dies or ends."""
     reading, writing = os.pipe()
@@ -209,6 +201,7 @@ def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
     return {**report.as_result(), "diff": list(report.diff), "warnings": warnings, "failure": failure}
 
 
+<<<<<<< HEAD
 def inspect() -> dict[str, Any]:
     """Look at the node, as the module does."""
     return _inspect.inspect(SYSTEM).as_result()
@@ -216,6 +209,12 @@ def inspect() -> dict[str, Any]:
 
 _SCENARIOS = (change, configure, inspect, remember, reset, recover, verify, locked, locked_and_killed, hold_lock, count)
 SCENARIOS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _SCENARIOS}
+=======
+SCENARIOS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (change, configure, remember, reset, recover, verify, locked, locked_and_killed, count)
+}
+>>>>>>> mguard
 
 
 def die_at(number: int) -> None:
