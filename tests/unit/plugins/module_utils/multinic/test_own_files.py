@@ -39,7 +39,7 @@ def test_what_is_written_is_found_again_with_its_record(node: ScriptedNode, kind
     rendered = backend.render(INTERFACE, "multinic3")
     for file in rendered:
         _files.write(node.path(file.path), file.content.encode(), file.mode)
-    record = Record(7, "fa:16:3e:1c:1a:6e", "multinic3")
+    record = Record(7, INTERFACE.mac, "multinic3", INTERFACE.address, INTERFACE.mtu)
     wanted = sorted((file.path, file.content, file.mode, record) for file in rendered)
     assert [(file.path, file.content, file.mode, file.record) for file in backend.own()] == wanted
     assert all_own(node) == backend.own()
@@ -74,7 +74,9 @@ def test_a_symbolic_link_is_read_but_never_taken_for_what_we_wrote(node: Scripte
     node.put("/srv/there.yaml", content)
     node.path(PATH).parent.mkdir(parents=True)
     node.path(PATH).symlink_to("../../srv/there.yaml")
-    assert _only(node) == OwnFile(PATH, content, 0, Record(7, INTERFACE.mac, "multinic3"))
+    assert _only(node) == OwnFile(
+        PATH, content, 0, Record(7, INTERFACE.mac, "multinic3", INTERFACE.address, INTERFACE.mtu)
+    )
 
 
 @pytest.mark.parametrize("target", ["gone", "93-multinic3.yaml", "/dev/zero", "/etc"])
