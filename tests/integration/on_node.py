@@ -206,20 +206,13 @@ def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
     return {**report.as_result(), "diff": list(report.diff), "warnings": warnings, "failure": failure}
 
 
-<<<<<<< HEAD
 def inspect() -> dict[str, Any]:
     """Look at the node, as the module does."""
     return _inspect.inspect(SYSTEM).as_result()
 
 
-_SCENARIOS = (change, configure, inspect, remember, reset, recover, verify, locked, locked_and_killed, hold_lock, count)
+_SCENARIOS = (change, configure, inspect, remember, reset, recover, verify, locked, locked_and_killed, count)
 SCENARIOS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _SCENARIOS}
-=======
-SCENARIOS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (change, configure, remember, reset, recover, verify, locked, locked_and_killed, count)
-}
->>>>>>> mguard
 
 
 def die_at(number: int) -> None:
