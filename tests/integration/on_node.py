@@ -26,6 +26,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic import (
     _guarded,
     _guards,
     _inspect,
+    _state,
     _verify,
 )
 from ansible_collections.manifold.core.plugins.module_utils.multinic._configure import Request
@@ -89,7 +90,8 @@ def change(
     """Make a change as a run does.
 
     :param files: new content by path; None removes.
-    :param end: ``disarm``, ``restore``, ``die``, or ``late``: go on with the commands after the guard has gone off.
+    :param end: ``disarm``, ``restore``, ``die``, ``late``: go on with the commands after the guard has gone off,
+        or ``half``: confirm after a guard has begun to restore and was killed.
     :param until: seconds before the deadline at which to end it.
     """
     recovered = _guarded.recover(SYSTEM)
@@ -114,6 +116,9 @@ def change(
             return {**result, "outcome": "restored", "problems": restored.problems}
         if end == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if end == "half":
+            folder = SYSTEM.path(_state.FOLDER)
+            (folder / "snapshot.json").rename(folder / "restoring.json")
         armed.disarm()
     except MultinicError as exc:
         return {**result, "outcome": "restored", "error": str(exc)}

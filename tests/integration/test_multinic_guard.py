@@ -237,6 +237,21 @@ def test_the_guard_finishes_what_a_run_began_to_restore(cut: Cut, remote: Remote
     assert cut.look() == cut.before
 
 
+def test_a_run_cannot_confirm_what_its_guard_has_begun_to_restore(cut: Cut, remote: Remote) -> None:
+    done = remote.call("change", guard="none", seconds=60, end="half", **cut.arguments)
+    assert done["outcome"] == "restored"
+    assert (cut.look(), cut.left()) == (cut.before, [])
+
+
+def test_the_first_address_of_a_network_becomes_the_first_again(cut: Cut, remote: Remote) -> None:
+    commands = [f"ip address {verb} 198.51.100.1/24 dev multinic1".split() for verb in ("del", "add")]
+    arguments: dict[str, Any] = {**cut.arguments, "commands": commands}
+    assert remote.call("change", guard="none", seconds=60, end="die", **arguments) == KILLED
+    assert cut.look()["links"] != cut.before["links"]
+    assert remote.call("recover")["problems"] == []
+    assert cut.look() == cut.before
+
+
 def test_a_guard_that_was_killed_is_replaced_by_the_next_run(cut: Cut, remote: Remote) -> None:
     assert remote.call("change", guard="watchdog", seconds=60, end="die", **cut.arguments) == KILLED
     cut.kill_guard()
@@ -289,7 +304,9 @@ def test_a_name_that_a_stranger_has_taken_is_a_problem_and_the_stranger_is_left_
     assert remote.call("change", guard="none", seconds=60, end="die", **cut.arguments) == KILLED
     cut.node.run(["ip", "link", "set", "dev", "eth1", "down"])
     cut.node.run(["ip", "link", "set", "dev", "eth1", "name", "mine"])
+    cut.node.run(["ip", "link", "set", "dev", "multinic1", "mtu", "1300"])
     cut.node.add_nic("eth1", "fa:16:3e:00:00:99", "192.0.2.99/32")
+    cut.node.run(["ip", "link", "set", "dev", "eth1", "mtu", "1280"])
     stranger = cut.look()["links"]
     restored = remote.call("recover")
     assert any("File exists" in problem for problem in restored["problems"])

@@ -95,7 +95,7 @@ def reasons(failed: list[str], *names: str) -> list[str]:
 def test_a_gateway_is_missed_when_it_is_cut_off(gateway: Node, remote: Remote, pings: bool) -> None:
     if not pings:
         _check(gateway.run_far(["sh", "-c", IGNORE_PINGS]))
-    assert look(remote, seconds=2) == ([FOUR, SIX], [])
+    assert look(remote, seconds=10) == ([FOUR, SIX], [])
     # the kernel still takes the neighbours for reachable
     working, failed = look(remote, *(gateway.far_argv(command) for command in GONE), seconds=2.5)
     assert working == [FOUR, SIX]
