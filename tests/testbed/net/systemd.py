@@ -92,7 +92,7 @@ class Systemd:
     def units(self, pattern: str) -> list[str]:
         """Return the units of a name that it knows, as in ``x.timer active``."""
         said = self.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", pattern]).stdout.decode()
-        return [f"{name} {active}" for name, _, active in (line.split()[:3] for line in said.splitlines())]
+        return [f"{name} {active}" for name, _load, active in (line.split()[:3] for line in said.splitlines())]
 
     def wait(self, what: str, reached: Callable[[], bool]) -> None:
         """Wait until something is so; raise NodeError if it takes too long."""
@@ -130,7 +130,7 @@ class Systemd:
 def _unified() -> Path:
     """Return where the unified hierarchy of cgroups is mounted."""
     for line in Path("/proc/mounts").read_text().splitlines():
-        _, where, kind = line.split()[:3]
+        _device, where, kind = line.split()[:3]
         if kind == "cgroup2":
             return Path(where)
     raise NodeError("this machine has no unified hierarchy of cgroups")
