@@ -163,7 +163,9 @@ def test_who_is_not_answered_in_time_is_reset(direct: Direct) -> None:
 def test_who_runs_short_of_descriptors_leaves_none_behind(
     direct: Direct, service: Service, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    with direct(service.port) as (forward, _host), socket.create_connection(("127.0.0.1", service.port)) as client:
+    with contextlib.ExitStack() as stack:
+        forward, _host = stack.enter_context(direct(service.port))
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
         before, pipe2 = _descriptors(), os.pipe2
         made: list[int] = []
 
