@@ -22,8 +22,8 @@ _BENCHMARKS = (
 )
 _SIDE_BY_SIDE = {
     Suite.UNIT: ("3", "worksteal"),
-    Suite.TESTBED: ("2", "worksteal"),
-    Suite.INTEGRATION: ("2", "worksteal"),
+    Suite.TESTBED: ("3", "worksteal"),
+    Suite.INTEGRATION: ("3", "worksteal"),
     # the cells of one file share their sites, and run side by side there already
     Suite.FAULTS: ("2", "loadfile"),
 }
