@@ -45,6 +45,8 @@ embedded = pytest.mark.embedded
 
 _SERVER = """
 import hashlib, os, signal, socket, sys, threading
+
+pytestmark = pytest.mark.any_core
 port = int(sys.argv[1])
 pod = os.environ["HOSTNAME"]
 listener = socket.socket()

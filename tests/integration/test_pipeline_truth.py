@@ -39,6 +39,8 @@ from testbed.run import Run
 from testbed.ssh.host import SshHost
 from testbed.tier import Tier
 
+pytestmark = pytest.mark.any_core
+
 OLD = "the old content\n"
 MIB = 1 << 20
 SIZE = 4 * MIB

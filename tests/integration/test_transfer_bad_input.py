@@ -25,6 +25,8 @@ from testbed.pods import Kubes
 from testbed.run import Run
 from testbed.tier import Tier
 
+pytestmark = pytest.mark.any_core
+
 
 @dataclass(frozen=True)
 class Case:

@@ -37,6 +37,8 @@ from testbed.pods import PodHost
 from testbed.run import Run
 from testbed.ssh.accounts import Sudo
 
+pytestmark = pytest.mark.any_core
+
 both_tiers = pytest.mark.parametrize("tier", ON_BOTH_TIERS)
 Create = Callable[[Kube, dict[str, Any]], None]
 SIZE = 400_000

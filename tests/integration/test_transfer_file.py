@@ -31,6 +31,8 @@ from testbed.fixtures import ON_BOTH_TIERS
 from testbed.kube.faults import Action, Direction, Fault
 from testbed.ssh.host import write_known_hosts
 
+pytestmark = pytest.mark.any_core
+
 both_tiers = pytest.mark.parametrize("tier", ON_BOTH_TIERS)
 MIB = 1 << 20
 SIZE = 96 * MIB + 4321

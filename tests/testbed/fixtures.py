@@ -52,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "embedded: needs an ssh client, nothing else of the machine")
     config.addinivalue_line("markers", "node: needs root and the Debian packages of the node tier")
+    config.addinivalue_line(
+        "markers", "any_core: shows nothing that an ansible-core could change; the default leg runs it"
+    )
     config.addinivalue_line("markers", "long: runs before the others, so that nobody waits for it at the end")
 
 

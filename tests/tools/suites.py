@@ -117,6 +117,8 @@ def _pytest_options(workshop: Workshop, suite: Suite, leg: Leg) -> list[str]:
     options = [] if workshop.request.paths else ["-n", number, "--dist", shared_out]
     options += ["--ansible-unit-inject-only", "-o", f"cache_dir={workshop.cache / f'pytest-{leg.value}'}"]
     options += ["--tier", tier_for(workshop.request, suite, leg), "-ra", "--durations=5"]
+    if leg is Leg.NEWEST and workshop.request.everything:
+        options += ["-m", "not any_core"]
     return [*options, *workshop.request.pytest_arguments]
 
 
