@@ -150,8 +150,9 @@ def _phase(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> tuple[Phase
 
 def _exit_reason(pod: Mapping[str, Any] | None) -> str:
     terminated = _container_state(pod).get("terminated") or {}
-    reason: str = terminated.get("reason", "")
-    return reason if reason != "Error" else f"ExitCode{terminated.get('exitCode', '')}"
+    code = terminated.get("exitCode", 0)
+    reason: str = terminated.get("reason", "") if code else ""
+    return reason if reason != "Error" else f"ExitCode{code}"
 
 
 def _termination(pod: Mapping[str, Any] | None) -> str | None:
