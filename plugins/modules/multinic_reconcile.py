@@ -11,9 +11,9 @@ short_description: Bring the extra NICs of a cluster's nodes to what their Multi
 version_added: 0.1.0
 author: manifold.core contributors (@manifold-core)
 description:
-  - Looks at all MultiNicNodeConfigs, their nodes and their Jobs once, and does what is to be done next - create the Job of
-    a node whose turn it is, read what a Job that has ended says of it, write the status, remove what is of no use any
-    more.
+  - Looks at all MultiNicNodeConfigs, their nodes and their Jobs once, and does what is to be done next - create the Job
+    of a node whose turn it is, read what a Job that has ended says of it, write the status, remove what is of no use
+    any more.
   - This is what the controller does all the time; use it by cron where no controller runs. Do not run both, nor two of
     it at once.
   - One pass does not wait for the Jobs that it creates; the next one sees how they ended. See O(wait).

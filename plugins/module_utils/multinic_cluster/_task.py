@@ -95,7 +95,7 @@ def _result(found: Pass, done: list[tuple[str, str]]) -> Mapping[str, Any]:
 def _told(config: Config) -> Mapping[str, Any]:
     status = config.status
     conditions = status.raw.get("conditions") or ()
-    ready = next((each for each in conditions if each.get("type") == "Ready"), {})
+    ready: Mapping[str, Any] = next((each for each in conditions if each.get("type") == "Ready"), {})
     current = status.observed_generation == config.generation and not config.deleting
     return {
         "namespace": config.namespace,
