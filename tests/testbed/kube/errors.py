@@ -31,6 +31,8 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.retry_after: int | None = None
+        """Seconds that the client is told to wait, by the header Retry-After."""
 
     def status(self) -> dict[str, Any]:
         """Return the ``v1.Status`` that a client is shown."""

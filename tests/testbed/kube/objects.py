@@ -88,7 +88,7 @@ class Objects:
             metadata.pop(field, None)
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
-        if "status" in resource.subresources:
+        if "status" in resource.subresources and resource.kind != "Node":  # a kubelet brings its status along
             obj.pop("status", None)
         self._prepare(resource, obj)
         apply_defaults(resource, obj)

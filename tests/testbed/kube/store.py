@@ -66,6 +66,7 @@ class Store:
         self._owned: dict[str, dict[Ref, None]] = {}
         self._events: deque[Event] = deque(maxlen=history)
         self._revision = 0
+        self._epoch = 0
         self._changed = threading.Condition(threading.RLock())
         self._closed = False
 
@@ -163,10 +164,17 @@ class Store:
         self._events.append(Event(self._revision, kind, ref, obj, old))
         self._changed.notify_all()
 
+    @property
+    def epoch(self) -> int:
+        """How often the history was forgotten."""
+        return self._epoch
+
     def forget(self) -> None:
         """Drop the history: whoever asks for what came after an earlier revision gets a 410."""
         with self._changed:
             self._events.clear()
+            self._epoch += 1
+            self._changed.notify_all()
 
     def events_after(self, revision: int, timeout: float) -> list[Event]:
         """Wait for changes newer than ``revision``; return them, or an empty list after ``timeout`` seconds.
@@ -174,7 +182,8 @@ class Store:
         Raise a 410 ApiError if the history no longer reaches back that far.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._revision > revision or self._closed, timeout)
+            epoch = self._epoch
+            self._changed.wait_for(lambda: self._revision > revision or self._closed or self._epoch != epoch, timeout)
             missed = self._revision - revision
             if missed <= 0:
                 return []

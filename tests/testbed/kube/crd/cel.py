@@ -52,7 +52,7 @@ class Expression:
         self._evaluate = functools.lru_cache(4096)(self._run)
 
     def __call__(self, value: Any, old: Any = _NO_OLD) -> Any:
-        """Evaluate for ``self`` and ``oldSelf``; raise RuleError. The library is slow: equal input is evaluated once."""
+        """Evaluate for ``self`` and ``oldSelf``; raise RuleError. Equal input is evaluated once."""
         return self._evaluate(json.dumps(value), None if old is _NO_OLD else json.dumps(old))
 
     def _run(self, value: str, old: str | None) -> Any:
