@@ -217,6 +217,7 @@ def test_every_playbook_fails_on_an_unmatched_context(inventory: Inventories) ->
         "transfer": {"src": "wbe:/x", "dest": {"context": "here", "path": "/y"}},
         "minio_mirror": {"context": "wbe"},
         "check_contexts": {"needed_contexts": ["here", "wbe"]},
+        "multinic_node": {"nodes": "wbe"},
     }
     assert sorted(wrong) == ours()
     said = "context 'wbe': looking it up: the inventory has no such host or group. Did you mean 'web'?"

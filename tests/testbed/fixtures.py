@@ -18,6 +18,7 @@ import pytest
 from testbed.bed import Bed
 from testbed.inventory import Inventory
 from testbed.leaks import find_leaks, snapshot
+from testbed.mariadb import MariaDb, Schema
 from testbed.net.node import Node
 from testbed.pods import Kubes, PodHost
 from testbed.run import Run
@@ -149,6 +150,22 @@ def warm(testbed_run: Run) -> Iterator[WarmAnsible]:
     server = WarmAnsible()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb(testbed_run: Run) -> Iterator[MariaDb]:
+    """The database server that the tests of a session share; the test needs the ``node`` marker."""
+    server = MariaDb(testbed_run.new_directory("db"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def schema(mariadb: MariaDb) -> Iterator[Schema]:
+    """A database of the test's own, with the tables that users have."""
+    made = Schema(mariadb)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -19,7 +19,12 @@ class Tier(Enum):
     NODE = "node"
 
 
-_NODE_PROGRAMS = {"sshd": "openssh-server", "ip": "iproute2", "nsenter": "util-linux"}
+_NODE_PROGRAMS = {
+    "sshd": "openssh-server",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "mariadbd": "mariadb-server",
+}
 """Programs of the node tier beside those of its containers, and the Debian package of each."""
 
 

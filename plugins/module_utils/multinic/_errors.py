@@ -14,6 +14,10 @@ class ConfigError(MultinicError):
     """The desired state is not valid; the text names the entry."""
 
 
+class SourceError(MultinicError):
+    """The source of a node's desired state cannot be read or written; no secret of it is in the text."""
+
+
 class NodeError(MultinicError):
     """The node did not do what it was asked to: a command failed, a file could not be written."""
 
