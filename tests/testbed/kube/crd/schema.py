@@ -211,7 +211,8 @@ def _cause(error: ValidationError) -> Cause:
         return Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {wanted} items", path)
     if kind == "maxLength":
         return Cause("FieldValueTooLong", f"Too long: may not be more than {wanted} bytes", path)
-    sentence = _SENTENCES.get(str(kind), error.message).format(wanted)
+    known = _SENTENCES.get(str(kind))
+    sentence = error.message if known is None else known.format(wanted)  # a pattern may have braces
     reason = "FieldValueTypeInvalid" if kind == "type" else "FieldValueInvalid"
     shown = f'"{_type_name(value)}"' if kind == "type" else _shown(value)
     return Cause(reason, f"Invalid value: {shown}: {path} in body {sentence}", path)
