@@ -157,16 +157,16 @@ def test_more_interfaces_than_names_are_refused_by_both() -> None:
 def test_each_part_of_the_spec_is_required(key: str) -> None:
     obj = _object([])
     del obj["spec"][key]
-    assert violations(obj) == [f"$.spec: '{key}' is a required property"]
+    assert violations(obj) == [f"spec.{key}: Required value"]
 
 
 def test_the_node_cannot_be_changed() -> None:
     old, new = _object([]), _object([])
     new["spec"]["nodeName"] = "node-2"
     assert violations(new) == []
-    assert violations(new, old) == [
-        "$.spec.nodeName: nodeName cannot be changed; delete this object and create another one"
-    ]
+    (found,) = violations(new, old)
+    assert found.startswith("spec.nodeName: ")
+    assert found.endswith("nodeName cannot be changed; delete this object and create another one")
 
 
 def test_what_kubectl_shows() -> None:
