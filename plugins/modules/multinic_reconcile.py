@@ -26,6 +26,7 @@ attributes:
     description: Says what one pass would do.
   diff_mode:
     support: none
+    description: The actions say what is changed.
   idempotent:
     support: full
     description: With all nodes as they are wanted a pass does nothing.
