@@ -22,7 +22,15 @@ CRD: dict[str, Any] = {
         "group": "multinic.io",
         "scope": "Namespaced",
         "names": {"plural": "multinicnodeconfigs", "singular": "multinicnodeconfig", "kind": "MultiNicNodeConfig"},
-        "versions": [{"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}}}],
+        "versions": [
+            {
+                "name": "v1alpha1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
     },
 }
 """As much of it as the test bed reads."""

@@ -61,6 +61,7 @@ class Kubes:
         """Undo what a test may have switched."""
         for kube, _path in self._started.values():
             kube.faults.clear()
+            kube.calls.clear()
             kube.websockets = True
             kube.authorizations = None
 

@@ -165,6 +165,8 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def _usable(wanted: InterfaceAddress) -> InterfaceAddress:
     """Return the address if a NIC can have it."""
     ip, network = wanted.ip, wanted.network
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        raise _Bad(f"address {ip} is an IPv4 address written as IPv6; write {ip.ipv4_mapped}")
     if ip.is_link_local:
         raise _Bad(f"address {ip} is link-local; such addresses are the system's to give")
     if ip.is_multicast or ip.is_loopback or ip.is_unspecified or int(ip) == 2**32 - 1:

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.kube import discovery, scale
-from testbed.kube.errors import ApiError, bad_request, method_not_allowed
+from testbed.kube import discovery, openapi, scale
+from testbed.kube.access import Access, Identity, Request
+from testbed.kube.calls import Call, Calls, Reset, pause
+from testbed.kube.errors import ApiError, bad_request, conflict, method_not_allowed
 from testbed.kube.http_server import Exchange
 from testbed.kube.objects import Objects
 from testbed.kube.patch import apply_patch
 from testbed.kube.resources import Resource
+from testbed.kube.reviews import REVIEWS, review, token_request
 from testbed.kube.selector import Match, field_selector, label_selector
 from testbed.kube.store import Obj
+from testbed.kube.tables import table, wants_table
 from testbed.kube.watch import watch
 
 
@@ -29,6 +34,16 @@ class Target:
     name: str
     part: str
 
+
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_BY_NAME = re.compile(r"(?:^|,)metadata\.name==?([^,]+)")
+_REASONS = {
+    409: "Conflict",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
 
 Subresource = Callable[[Exchange, Target], None]
 
@@ -43,24 +58,50 @@ def selection(exchange: Exchange) -> Match:
 class Api:
     """Answers requests; ``subresources`` are the pod's ``exec``, ``log`` and ``portforward``, given by the front."""
 
-    def __init__(self, objects: Objects, subresources: dict[str, Subresource]) -> None:
+    def __init__(self, objects: Objects, access: Access, calls: Calls, subresources: dict[str, Subresource]) -> None:
         self._objects = objects
-        self._subresources = subresources
-        self.authorizations: frozenset[str] | None = None
-        """The Authorization headers that let a request in; None lets every one in."""
+        self._access = access
+        self._calls = calls
+        self._subresources = {**subresources, "token": self._token}
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request; raise ApiError for what is refused."""
-        if self.authorizations is not None and exchange.headers.get("Authorization") not in self.authorizations:
-            raise ApiError(401, "Unauthorized", "Unauthorized")
+        who = self._access.identify(exchange.headers.get("Authorization"), exchange.headers.get("Impersonate-User"))
         parts = [part for part in exchange.path.split("/") if part]
         document = self._document(parts)
         if document is not None:
             exchange.send_json(200, document)
         elif parts and parts[0] in ("healthz", "livez", "readyz"):
             exchange.send(200, b"ok", "text/plain")
+        elif tuple(parts[1:]) in REVIEWS and exchange.method == "POST":
+            kind = REVIEWS[(parts[1], parts[2], parts[3])]
+            exchange.send_json(201, review(self._access, who, kind, exchange))
         else:
-            self._resource(exchange, self._target(exchange.path, parts))
+            target = self._target(exchange.path, parts)
+            self._admit(exchange, who, target)
+            self._resource(exchange, target)
+
+    def _admit(self, exchange: Exchange, who: Identity, target: Target) -> None:
+        """Count the call, let the faults that wait for it strike, and raise 403 if it is not allowed."""
+        wanted = _request(exchange, target)
+        agent = exchange.headers.get("User-Agent", "")
+        exchange.on_answer = self._calls.answered
+        faults = self._calls.claim(Call(who.name, agent, wanted.verb, wanted.resource, wanted.namespace, wanted.name))
+        pause(faults)
+        for fault in faults:
+            if fault.reset is not None:
+                exchange.lose_answer()
+            if fault.reset is Reset.BEFORE:
+                exchange.start(500, {})
+            if fault.code is not None:
+                refusal = ApiError(fault.code, _REASONS.get(fault.code, "InternalError"), "a fault of the test bed")
+                refusal.retry_after = fault.retry_after
+                raise refusal
+        self._access.require(who, wanted)
+
+    def _token(self, exchange: Exchange, target: Target) -> None:
+        token = token_request(self._access, target.name, target.namespace or "default", exchange)
+        exchange.send_json(201, token)
 
     def _document(self, parts: list[str]) -> dict[str, Any] | None:
         registry = self._objects.registry
@@ -77,6 +118,10 @@ class Api:
                 return discovery.group(registry, group)
             case ["apis", group, version]:
                 return discovery.resource_list(registry, group, version)
+            case ["openapi", "v3"]:
+                return openapi.index(registry)
+            case ["openapi", "v3", *rest]:
+                return openapi.document(registry, "/".join(rest))
             case _:
                 return None
 
@@ -115,7 +160,10 @@ class Api:
             exchange.send_json(200, self._list(exchange, target))
         elif exchange.method == "POST":
             body = self._body(exchange, target)
-            exchange.send_json(201, self._objects.create(target.resource, target.namespace, body))
+            _check_fields(exchange, target, body)
+            exchange.send_json(
+                201, self._objects.create(target.resource, target.namespace, body, dry_run=_dry(exchange))
+            )
         elif exchange.method == "DELETE":
             listed = self._list(exchange, target)
             for obj in listed["items"]:
@@ -127,11 +175,14 @@ class Api:
     def _list(self, exchange: Exchange, target: Target) -> Obj:
         resource, selected = target.resource, selection(exchange)
         found, revision = self._objects.store.items(resource.group, resource.plural, target.namespace)
+        items = [self._objects.in_version(resource, obj) for obj in found if selected(obj)]
+        if exchange.method == "GET" and wants_table(exchange):
+            return table(resource, items, revision, exchange)
         return {
             "kind": f"{resource.kind}List",
             "apiVersion": resource.api_version,
             "metadata": {"resourceVersion": str(revision)},
-            "items": [self._objects.in_version(resource, obj) for obj in found if selected(obj)],
+            "items": items,
         }
 
     def _object(self, exchange: Exchange, target: Target) -> None:
@@ -141,9 +192,12 @@ class Api:
             return
         if exchange.method == "GET":
             answer = self._objects.get(resource, namespace, name)
+            if wants_table(exchange):
+                answer = table(resource, [answer], answer["metadata"]["resourceVersion"], exchange)
         elif exchange.method == "PUT":
             body = self._body(exchange, target)
-            answer = self._objects.replace(resource, namespace, name, body, target.part)
+            _check_fields(exchange, target, body)
+            answer = self._objects.replace(resource, namespace, name, body, target.part, dry_run=_dry(exchange))
         elif exchange.method == "PATCH":
             answer = self._patch(exchange, target)
         elif exchange.method == "DELETE" and not target.part:
@@ -159,23 +213,33 @@ class Api:
             patched = apply_patch(content_type, obj, patch)
             wanted = patched.get("metadata", {}).get("resourceVersion")
             if wanted not in (None, obj["metadata"]["resourceVersion"]):
-                raise ApiError(409, "Conflict", f"the resourceVersion in the patch of {target.name!r} is not current")
+                raise conflict(target.resource.qualified_name, target.name)
+            _check_fields(exchange, target, patched)
             obj.clear()
             obj.update(patched)
 
-        return self._objects.change(target.resource, target.namespace, target.name, change, target.part)
+        return self._objects.change(
+            target.resource, target.namespace, target.name, change, target.part, dry_run=_dry(exchange)
+        )
 
     def _delete(self, exchange: Exchange, target: Target, namespace: str | None, name: str) -> Obj:
         options = exchange.json() if exchange.body else {}
+        if options.get("dryRun") or _dry(exchange):
+            return self._objects.get(target.resource, namespace, name)
         grace = options.get("gracePeriodSeconds", exchange.parameter("gracePeriodSeconds"))
         policy = options.get("propagationPolicy") or exchange.parameter("propagationPolicy")
+        if not policy and "orphanDependents" not in options and target.resource.kind == "Job":
+            policy = "Orphan"  # for old clients' sake a real server leaves the pods of a Job, too
+        preconditions = options.get("preconditions") or {}
         return self._objects.delete(
             target.resource,
             namespace,
             name,
             grace_seconds=None if grace in ("", None) else int(grace),
             orphan=policy == "Orphan" or bool(options.get("orphanDependents")),
-            uid=(options.get("preconditions") or {}).get("uid"),
+            foreground=policy == "Foreground",
+            uid=preconditions.get("uid"),
+            resource_version=preconditions.get("resourceVersion"),
         )
 
     def _scale(self, exchange: Exchange, target: Target) -> None:
@@ -210,3 +274,32 @@ class Api:
         if kind != target.resource.kind:
             raise bad_request(f"{kind!r} does not belong at {exchange.path}")
         return body
+
+
+def _dry(exchange: Exchange) -> bool:
+    return exchange.parameter("dryRun") == "All"
+
+
+def _check_fields(exchange: Exchange, target: Target, obj: Obj) -> None:
+    """Refuse fields that no schema knows, if the client asks for that."""
+    if exchange.parameter("fieldValidation") == "Strict" and target.resource.definition is not None:
+        target.resource.definition.refuse_unknown_fields(obj)
+
+
+def _request(exchange: Exchange, target: Target) -> Request:
+    """Return what a call wants, in the words of RBAC."""
+    resource, part, name = target.resource, target.part, target.name
+    if exchange.method == "GET" and not part and (exchange.flag("watch") or not name):
+        verb = "watch" if exchange.flag("watch") else "list"
+        found = _BY_NAME.search(exchange.parameter("fieldSelector"))
+        name = name or (found.group(1) if found else "")
+    elif part in ("exec", "portforward", "token"):
+        verb = "create"
+    elif exchange.method == "DELETE" and not name:
+        verb = "deletecollection"
+    else:
+        verb = _VERBS.get(exchange.method, "")
+    plural = f"{resource.plural}/{part}" if part else resource.plural
+    # A Namespace is in itself, as far as RBAC is concerned.
+    namespace = name if resource.kind == "Namespace" else target.namespace or ""
+    return Request(verb, resource.group, plural, namespace, name)

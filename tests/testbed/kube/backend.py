@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import socket
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -35,6 +36,8 @@ class ContainerState:
     running: bool
     exit_code: int | None = None
     reason: str = ""
+    message: str = ""
+    """The termination message of one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,23 @@ class PodBackend(abc.ABC):
     """Runs pods. Every method is thread-safe; ``uid`` is the pod's ``metadata.uid``."""
 
     name: str
+    polled: bool = True
+    """Whether it has to be asked for the state of its pods; one that is not calls ``changed``."""
+
+    _listener: Callable[[str], None] | None = None
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Tell it what to call with the uid of a pod whose state is another one now."""
+        self._listener = listener
+
+    def changed(self, uid: str) -> None:
+        """Say that a pod's state is another one now."""
+        if self._listener is not None:
+            self._listener(uid)
+
+    @abc.abstractmethod
+    def kill(self, uid: str, container: str = "") -> None:
+        """Send SIGKILL to the first process of a container, of all without a name; unknown pods are ignored."""
 
     @abc.abstractmethod
     def create(self, pod: dict[str, Any]) -> None:

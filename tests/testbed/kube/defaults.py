@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import platform
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,8 @@ def _pod_spec(spec: Obj) -> None:
     spec.setdefault("dnsPolicy", "ClusterFirst")
     for container in spec.setdefault("containers", []):
         container.setdefault("imagePullPolicy", "IfNotPresent")
+        container.setdefault("terminationMessagePath", "/dev/termination-log")
+        container.setdefault("terminationMessagePolicy", "File")
 
 
 def _pod(obj: Obj) -> None:
@@ -52,9 +56,49 @@ def _namespace(obj: Obj) -> None:
 
 
 def _node(obj: Obj) -> None:
+    name = obj["metadata"]["name"]
     obj.setdefault("spec", {})
-    obj["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/hostname", obj["metadata"]["name"])
-    obj["status"] = {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}
+    obj["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/hostname", name)
+    status = obj.setdefault("status", {})
+    status.setdefault("conditions", [{"type": "Ready", "status": "True", "reason": "KubeletReady"}])
+    status.setdefault(
+        "addresses", [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": name}]
+    )
+    status["nodeInfo"] = {
+        "machineID": uuid.uuid4().hex,
+        "systemUUID": str(uuid.uuid4()),
+        "bootID": str(uuid.uuid4()),
+        "kernelVersion": platform.release(),
+        "osImage": "Debian GNU/Linux 12 (bookworm)",
+        "containerRuntimeVersion": "testbed://1",
+        "kubeletVersion": "v1.37.0-testbed",
+        "kubeProxyVersion": "",
+        "operatingSystem": "linux",
+        "architecture": "amd64",
+        **status.get("nodeInfo", {}),
+    }
+
+
+def _job(obj: Obj) -> None:
+    spec = obj.setdefault("spec", {})
+    labels = {
+        "batch.kubernetes.io/controller-uid": obj["metadata"]["uid"],
+        "batch.kubernetes.io/job-name": obj["metadata"]["name"],
+        "controller-uid": obj["metadata"]["uid"],
+        "job-name": obj["metadata"]["name"],
+    }
+    template = spec.setdefault("template", {})
+    metadata = template.setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    pod = template.setdefault("spec", {})
+    pod.setdefault("restartPolicy", "Always")  # which a Job refuses
+    _pod_spec(pod)
+    for name, value in (("parallelism", 1), ("completions", 1), ("backoffLimit", 6), ("suspend", False)):
+        spec.setdefault(name, value)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": obj["metadata"]["uid"]}}
+    obj["status"] = {}
 
 
 def _secret(obj: Obj) -> None:
@@ -88,6 +132,7 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Obj], None]] = {
     ("", "nodes"): _node,
     ("", "secrets"): _secret,
     ("", "services"): _service,
+    ("batch", "jobs"): _job,
     ("apps", "deployments"): _workload,
     ("apps", "replicasets"): _workload,
     ("apps", "statefulsets"): _workload,

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from testbed.kube.connection import will_reset
+from testbed.kube.connection import reset, will_reset
 from testbed.kube.errors import ApiError, bad_request
 
 
@@ -31,7 +31,14 @@ class Exchange:
         self.query_string = target.query
         self.query = parse_qs(target.query, keep_blank_values=True)
         self.answered = False
+        self.on_answer: Callable[[int], None] | None = None
+        """What is told the code of the answer."""
+        self._answer_lost = False
         self._body: bytes | None = None
+
+    def lose_answer(self) -> None:
+        """Reset the connection in place of the answer."""
+        self._answer_lost = True
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return the last value of a query parameter."""
@@ -61,9 +68,11 @@ class Exchange:
         self.start(code, headers)
         self._handler.wfile.write(body)
 
-    def send_json(self, code: int, obj: Any) -> None:
+    def send_json(self, code: int, obj: Any, headers: dict[str, str] | None = None) -> None:
         """Answer with a JSON body."""
-        self.send(code, json.dumps(obj, separators=(",", ":")).encode(), "application/json")
+        body = json.dumps(obj, separators=(",", ":")).encode()
+        self.start(code, {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})})
+        self._handler.wfile.write(body)
 
     def start(self, code: int, headers: dict[str, str]) -> None:
         """Send status line and headers."""
@@ -71,6 +80,11 @@ class Exchange:
             self._handler.read_body()  # or it would be taken for the next request of this connection
             self._body = b""
         self.answered = True
+        if self._answer_lost:
+            reset(self._handler.connection)
+            raise ConnectionResetError("a fault of the test bed")
+        if self.on_answer is not None:
+            self.on_answer(code)
         self._handler.send_response(code)
         for name, value in headers.items():
             self._handler.send_header(name, value)
@@ -149,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         except ApiError as exc:
             if exchange.answered:
                 raise
-            exchange.send_json(exc.code, exc.status())
+            wait = {} if exc.retry_after is None else {"Retry-After": str(exc.retry_after)}
+            exchange.send_json(exc.code, exc.status(), wait)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
@@ -161,11 +176,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # close() waits for every connection's thread
     request_queue_size = 128
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, port: int) -> None:
         self.application = application
         self._connections: set[socket.socket] = set()
         self._connections_lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -189,10 +204,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class HttpServer:
-    """Serves an application on a free port of 127.0.0.1 from its construction to close()."""
+    """Serves an application on a port of 127.0.0.1 (a free one for 0) from its construction to close()."""
 
-    def __init__(self, application: Application) -> None:
-        self._server = _Server(application)
+    def __init__(self, application: Application, port: int = 0) -> None:
+        self._server = _Server(application, port)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="kube-http"

@@ -5,14 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed.kube import kubeconfig
 from testbed.kube.backend import PodBackend
+from testbed.kube.calls import Calls
+from testbed.kube.errors import ApiError
 from testbed.kube.faults import Faults
 from testbed.kube.front import Front
+from testbed.kube.nodes import TestNode
+from testbed.kube.objects import ref_of
 from testbed.kube.process_backend import ProcessBackend
 from testbed.kube.store import Obj
 
@@ -47,6 +54,7 @@ class Kube:
     def __init__(self, backend: str | PodBackend = "process", *, workdir: Path, websockets: bool = True) -> None:
         """Start with the named backend (``process`` or ``cri``) or one that is there already."""
         runner = _backend(backend, workdir) if isinstance(backend, str) else backend
+        self._workdir = workdir
         self.front = Front(runner, websockets=websockets)
 
     @property
@@ -67,6 +75,40 @@ class Kube:
     @authorizations.setter
     def authorizations(self, headers: frozenset[str] | None) -> None:
         self.front.authorizations = headers
+
+    @property
+    def calls(self) -> Calls:
+        """The calls that were made, by client, verb and resource, and the faults of single calls."""
+        return self.front.calls
+
+    def token(self, service_account: str, namespace: str = "default") -> str:
+        """Return a token of a service account, which must be there; it may do what roles bound to it allow."""
+        return self.front.access.issue(service_account, namespace)
+
+    def service_account_kubeconfig(self, path: Path, service_account: str, namespace: str = "default") -> Path:
+        """Write a kubeconfig with a new token of a service account; it leads over TLS, or kubectl sends no token."""
+        tls = self.front.tls(self._workdir)
+        token = self.token(service_account, namespace)
+        document = kubeconfig.kubeconfig(tls.url, "testbed", namespace, token, tls.certificate)
+        return kubeconfig.write(path, document)
+
+    def expire_watches(self) -> None:
+        """End every watch with 410 Gone, and forget the history: earlier resourceVersions are too old from now on."""
+        self.front.objects.store.forget()
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Let the API server be down for a while; it comes back at the same port with all it held."""
+        self.front.stop_serving()
+        try:
+            yield
+        finally:
+            self.front.start_serving()
+
+    def restart(self) -> None:
+        """Restart the API server: every connection ends."""
+        with self.down():
+            pass
 
     @property
     def websockets(self) -> bool:
@@ -148,6 +190,54 @@ class Kube:
         self.wait_ready(metadata["name"], namespace, timeout)
         root = self.front.backend.root(metadata["uid"])
         return PodHandle(metadata["name"], namespace, wanted[0]["name"], root)
+
+    def node(
+        self,
+        name: str,
+        *,
+        ready: bool = True,
+        labels: dict[str, str] | None = None,
+        backend: PodBackend | None = None,
+        **info: str,
+    ) -> TestNode:
+        """Create a Node; ``info`` is of its ``nodeInfo``, such as ``systemUUID`` and ``osImage``.
+
+        :param backend: what runs its pods, if not what runs all others; it is closed with the API.
+        """
+        if backend is not None:
+            self.front.backend.route(name, backend)
+        status = {"nodeInfo": info}
+        metadata = {"name": name, "labels": labels or {}}
+        self.create({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status})
+        node = TestNode(self.front.objects, self.front.kubelet, name)
+        if not ready:
+            node.set_ready(False)
+        return node
+
+    def kill(self, pod: str, namespace: str = "default", container: str = "") -> None:
+        """Send SIGKILL to a container of a pod, or to all of them; what becomes of the pod is not awaited."""
+        self.front.backend.kill(self.get("Pod", pod, namespace)["metadata"]["uid"], container)
+
+    def wait(
+        self,
+        kind: str,
+        name: str,
+        until: Callable[[Obj | None], bool],
+        namespace: str = "default",
+        timeout: float = 60,
+    ) -> Obj | None:
+        """Wait until an object (None while there is none) is as wanted, and return it; raise NotReady."""
+        resource = self.front.objects.registry.of_kind(kind)
+        store, deadline = self.front.objects.store, time.monotonic() + timeout
+        while True:
+            revision = store.revision
+            found = store.read(ref_of(resource, namespace, name))
+            if until(found):
+                return found
+            if time.monotonic() >= deadline:
+                raise NotReady(f"{kind} {namespace}/{name} is not as wanted after {timeout:g} s: {found}")
+            with contextlib.suppress(ApiError):
+                store.events_after(revision, deadline - time.monotonic())
 
     def close(self) -> None:
         """End everything. May be called twice."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ from typing import Any
 import yaml
 
 
-def kubeconfig(url: str, context: str, namespace: str, token: str | None) -> dict[str, Any]:
+def kubeconfig(
+    url: str, context: str, namespace: str, token: str | None, certificate: Path | None = None
+) -> dict[str, Any]:
     """Return a kubeconfig with one cluster, one user and one context, all named alike."""
+    cluster = {"server": url}
+    if certificate is not None:
+        cluster["certificate-authority-data"] = base64.b64encode(certificate.read_bytes()).decode()
     user = {"token": token} if token is not None else {}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": context,
-        "clusters": [{"name": context, "cluster": {"server": url}}],
+        "clusters": [{"name": context, "cluster": cluster}],
         "users": [{"name": context, "user": user}],
         "contexts": [{"name": context, "context": {"cluster": context, "user": context, "namespace": namespace}}],
     }

@@ -14,33 +14,40 @@ import contextlib
 import copy
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from testbed.kube.backend import BackendError, ContainerState, Phase, PodBackend, PodState
 from testbed.kube.errors import ApiError
 from testbed.kube.objects import Objects, now, ref_of
-from testbed.kube.store import Obj
+from testbed.kube.store import Event, Obj, Ref
 
 # How often the backend is asked for the state of the pods when the API has nothing new.
 _POLL_SECONDS = 0.1
+_QUIET_SECONDS = 1.0
 _WORKERS = 8
 
 _LOG = logging.getLogger(__name__)
 
 
 class Kubelet:
-    """One thread that compares pods with the backend, and a few that start and end them."""
+    """One thread that hears of pods and asks the backend for their state, and a few that start and end them.
+
+    It is the kubelet of every node that exists. ``silence`` makes it stop acting for one of them.
+    """
 
     def __init__(self, objects: Objects, backend: PodBackend) -> None:
         self._objects = objects
         self._backend = backend
         self._pods = objects.registry.of_kind("Pod", "v1")
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kubelet")
+        self._known: dict[str, Obj] = {}
         self._busy: set[str] = set()
         self._started: set[str] = set()
-        self._lock = threading.Lock()
+        self._silent: set[str] = set()
+        self._lock = threading.RLock()
+        backend.on_change(self._changed)
         self._thread = threading.Thread(target=self._run, name="kubelet")
         self._thread.start()
 
@@ -49,37 +56,138 @@ class Kubelet:
         self._thread.join()
         self._workers.shutdown(wait=True, cancel_futures=True)
 
+    def silence(self, node: str) -> None:
+        """Start and end nothing on a node and report nothing of it, until ``resume``."""
+        with self._lock:
+            self._silent.add(node)
+
+    def resume(self, node: str) -> None:
+        """Look after the pods of a node again."""
+        with self._lock:
+            self._silent.discard(node)
+            pods = self._pods_of(node)
+        for pod in pods:
+            self._look_after(pod)
+
+    def power_off(self, node: str) -> None:
+        """End what runs on a node as a loss of power does: at once, and unseen until its kubelet is back."""
+        for pod in self._pods_of(node):
+            with contextlib.suppress(KeyError, BackendError):
+                self._backend.kill(pod["metadata"]["uid"])
+
+    def _pods_of(self, node: str) -> list[Obj]:
+        with self._lock:
+            return [pod for pod in self._known.values() if pod["spec"].get("nodeName") == node]
+
+    # -- hearing of pods
+
     def _run(self) -> None:
-        revision = 0
-        while not self._objects.store.closed:
-            pods, revision = self._objects.store.items("", "pods")
-            for pod in pods:
+        store = self._objects.store
+        revision, asked = self._resync(), 0.0
+        while not store.closed:
+            try:
+                events = store.events_after(revision, _POLL_SECONDS if self._polls() else _QUIET_SECONDS)
+            except ApiError:  # more changes than the history holds
+                revision = self._resync()
+                continue
+            for event in events:
+                revision = event.revision
+                self._hear(event)
+            if time.monotonic() - asked >= _POLL_SECONDS and self._polls():
+                self._ask()
+                asked = time.monotonic()
+
+    def _polls(self) -> bool:
+        return self._backend.polled and bool(self._known)
+
+    def _resync(self) -> int:
+        pods, revision = self._objects.store.items("", "pods")
+        with self._lock:
+            self._known = {pod["metadata"]["uid"]: pod for pod in pods}
+        for pod in pods:
+            self._look_after(pod)
+        return revision
+
+    def _hear(self, event: Event) -> None:
+        kind, uid = (event.ref.group, event.ref.plural), event.obj["metadata"].get("uid", "")
+        if kind == ("", "pods") and event.type == "DELETED":
+            with self._lock:
+                self._known.pop(uid, None)
+                left = uid in self._started and uid not in self._busy
+            if left:  # removed by force; what ran goes as soon as its node is heard of
+                self._workers.submit(self._clean_up, event.obj)
+        elif kind == ("", "pods"):
+            with self._lock:
+                self._known[uid] = event.obj
+            self._look_after(event.obj)
+        elif kind == ("", "nodes") and event.type == "ADDED":
+            for pod in self._pods_of(event.ref.name):
                 self._look_after(pod)
-            with contextlib.suppress(ApiError):  # more changes than the history holds; items() has them all
-                self._objects.store.events_after(revision, _POLL_SECONDS)
+
+    def _changed(self, uid: str) -> None:
+        """Report a pod of whose change the backend has told, in one of the workers."""
+        with contextlib.suppress(RuntimeError):  # it is being closed
+            self._workers.submit(self._report_changed, uid)
+
+    def _report_changed(self, uid: str) -> None:
+        with self._lock:
+            pod = self._known.get(uid)
+            silent = pod is not None and pod["spec"].get("nodeName") in self._silent
+        if pod is not None and not silent:
+            self._report(pod)
+
+    def _ask(self) -> None:
+        with self._lock:
+            pods = list(self._known.values())
+        for pod in pods:
+            if not _at_rest(pod):
+                self._look_after(pod)
+
+    # -- looking after one
 
     def _look_after(self, pod: Obj) -> None:
-        uid = pod["metadata"]["uid"]
+        uid, node = pod["metadata"]["uid"], pod["spec"].get("nodeName", "")
+        ending = "deletionTimestamp" in pod["metadata"]
         with self._lock:
+            if node in self._silent:
+                self._force(pod)
+                return
             if uid in self._busy:
                 return
-            ending = "deletionTimestamp" in pod["metadata"]
-            if not ending and uid in self._started:
+            if uid in self._started and not ending:
                 work = None
+            elif not ending and not self._has_node(node):
+                return
             else:
                 self._busy.add(uid)
                 work = self._end if ending else self._start
         if work is None:
             self._report(pod)
         else:
-            self._workers.submit(self._do, work, pod)
+            with contextlib.suppress(RuntimeError):  # it is being closed
+                self._workers.submit(self._do, work, pod)
 
-    def _do(self, work: Any, pod: Obj) -> None:
+    def _has_node(self, name: str) -> bool:
+        return self._objects.store.read(Ref("", "nodes", "", name)) is not None
+
+    def _force(self, pod: Obj) -> None:
+        """Remove a pod whose deletion does not wait for its (silent) kubelet."""
+        metadata = pod["metadata"]
+        at_once = metadata.get("deletionGracePeriodSeconds") == 0 or _ended(pod)
+        if metadata.get("deletionTimestamp") and at_once:
+            self._objects.finalize(ref_of(self._pods, metadata["namespace"], metadata["name"]), metadata["uid"])
+
+    def _do(self, work: Callable[[Obj], None], pod: Obj) -> None:
+        uid = pod["metadata"]["uid"]
         try:
             work(pod)
         finally:
             with self._lock:
-                self._busy.discard(pod["metadata"]["uid"])
+                self._busy.discard(uid)
+                latest = self._known.get(uid)
+        # Its deletion may have been asked for meanwhile.
+        if latest is not None and "deletionTimestamp" in latest["metadata"] and work != self._end:
+            self._look_after(latest)
 
     def _start(self, pod: Obj) -> None:
         uid = pod["metadata"]["uid"]
@@ -97,15 +205,21 @@ class Kubelet:
 
     def _end(self, pod: Obj) -> None:
         metadata = pod["metadata"]
+        if not self._clean_up(pod):
+            # The pod stays, so that a test that waits for its end fails; the next round tries again.
+            return
+        self._objects.finalize(ref_of(self._pods, metadata["namespace"], metadata["name"]), metadata["uid"])
+
+    def _clean_up(self, pod: Obj) -> bool:
+        metadata = pod["metadata"]
         try:
             self._backend.delete(metadata["uid"], float(metadata.get("deletionGracePeriodSeconds") or 0))
         except Exception:
-            # The pod stays, so that a test that waits for its end fails; the next round tries again.
             _LOG.exception("ending pod %s", metadata["name"])
-            return
+            return False
         with self._lock:
             self._started.discard(metadata["uid"])
-        self._objects.finalize(ref_of(self._pods, metadata["namespace"], metadata["name"]), metadata["uid"])
+        return True
 
     def _report(self, pod: Obj) -> None:
         try:
@@ -126,6 +240,15 @@ class Kubelet:
             self._objects.change(self._pods, metadata["namespace"], metadata["name"], change, "status")
 
 
+def _at_rest(pod: Obj) -> bool:
+    """Return whether nothing can happen to a pod any more but its deletion."""
+    return _ended(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def _ended(pod: Obj) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
 def _keep_times(old: Obj, new: Obj) -> Obj:
     """Return the new status with the old one's times where nothing but the time differs."""
     known = {condition["type"]: condition for condition in old.get("conditions", ())}
@@ -135,8 +258,22 @@ def _keep_times(old: Obj, new: Obj) -> Obj:
             condition["lastTransitionTime"] = was["lastTransitionTime"]
         else:
             condition["lastTransitionTime"] = now()
+    _keep_container_times(old, new)
     kept = {key: value for key, value in old.items() if key not in new}
     return {**kept, **new, "startTime": old.get("startTime") or now()}
+
+
+def _keep_container_times(old: Obj, new: Obj) -> None:
+    """Say since when each container runs and when it ended."""
+    known = {status["name"]: status["state"] for status in old.get("containerStatuses", ())}
+    for status in new.get("containerStatuses", ()):
+        was, state = known.get(status["name"], {}), status["state"]
+        if "running" in state:
+            state["running"]["startedAt"] = was.get("running", {}).get("startedAt") or now()
+        elif "terminated" in state:
+            ended = was.get("terminated", {})
+            started = ended.get("startedAt") or was.get("running", {}).get("startedAt") or now()
+            state["terminated"] |= {"startedAt": started, "finishedAt": ended.get("finishedAt") or now()}
 
 
 def _conditions(ready: bool, phase: Phase) -> list[Obj]:
@@ -181,7 +318,10 @@ def _container_status(container: ContainerState, images: dict[str, str]) -> Obj:
     elif container.exit_code is None:
         state = {"waiting": {"reason": container.reason or "ContainerCreating"}}
     else:
-        state = {"terminated": {"exitCode": container.exit_code, "reason": container.reason or "Completed"}}
+        terminated = {"exitCode": container.exit_code, "reason": container.reason or "Completed"}
+        if container.message:
+            terminated["message"] = container.message
+        state = {"terminated": terminated}
     return {
         "name": container.name,
         "image": images.get(container.name, ""),

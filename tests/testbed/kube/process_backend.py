@@ -12,6 +12,7 @@ What differs from a container:
   ignored with it, for there is no entrypoint to give them to.
 - The network is the machine's: every pod has the address 127.0.0.1, and two pods cannot listen on one port.
 - It needs Linux: processes are found by what ``/proc`` tells of them.
+- The termination message is looked for below the pod's directory: ``$POD_ROOT/dev/termination-log``.
 - Containers that end are not restarted, init containers and volumes are not there, and a terminal is refused.
 """
 
@@ -29,6 +30,7 @@ from typing import Any
 
 from testbed.kube import process_tree
 from testbed.kube.backend import BackendError, ContainerState, ExecRequest, Phase, PodBackend, PodState
+from testbed.kube.termination import message_path, read_message
 from testbed.processes import RUN_VARIABLE
 
 _STAY_UP = ("sleep", "2147483647")
@@ -39,6 +41,7 @@ _ADDRESS = "127.0.0.1"
 @dataclass
 class _Container:
     name: str
+    spec: dict[str, Any]
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
 
@@ -55,6 +58,10 @@ class _Pod:
 
     def log(self, container: str) -> Path:
         return self.directory / f"{container}.log"
+
+    def termination(self, spec: dict[str, Any]) -> Path:
+        """Return where a container's termination message is looked for."""
+        return self.root / message_path(spec).lstrip("/")
 
     def remember(self, process: subprocess.Popen[bytes]) -> None:
         """Keep a process for the pod's end; drop those that have ended (their children still carry the marker)."""
@@ -90,6 +97,7 @@ class ProcessBackend(PodBackend):
 
     def _start(self, pod: _Pod, description: dict[str, Any], spec: dict[str, Any]) -> None:
         environment = _environment(pod.root, description, spec)
+        pod.termination(spec).parent.mkdir(parents=True, exist_ok=True)
         command = spec.get("command")
         argv = [*command, *spec.get("args", [])] if command else list(_STAY_UP)
         with pod.log(spec["name"]).open("wb") as log:
@@ -102,7 +110,7 @@ class ProcessBackend(PodBackend):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        pod.containers[spec["name"]] = _Container(spec["name"], environment, process)
+        pod.containers[spec["name"]] = _Container(spec["name"], spec, environment, process)
         pod.remember(process)
 
     def _pod(self, uid: str) -> _Pod:
@@ -118,7 +126,8 @@ class ProcessBackend(PodBackend):
 
     def state(self, uid: str) -> PodState:
         """Look at the containers' processes."""
-        containers = tuple(_state(container) for container in list(self._pod(uid).containers.values()))
+        pod = self._pod(uid)
+        containers = tuple(_state(pod, container) for container in list(pod.containers.values()))
         if any(container.running for container in containers):
             phase = Phase.RUNNING
         elif any(container.exit_code for container in containers):
@@ -126,6 +135,15 @@ class ProcessBackend(PodBackend):
         else:
             phase = Phase.SUCCEEDED
         return PodState(phase, _ADDRESS, containers)
+
+    def kill(self, uid: str, container: str = "") -> None:
+        """Kill the process that a container runs; what that has started stays."""
+        with self._lock:
+            pod = self._pods.get(uid)
+        for known in () if pod is None else list(pod.containers.values()):
+            if container in ("", known.name):
+                known.process.kill()
+                known.process.wait()
 
     def delete(self, uid: str, grace_seconds: float) -> None:
         """End the pod's processes and remove its directory."""
@@ -193,13 +211,15 @@ class ProcessBackend(PodBackend):
             self._pods_directory.rmdir()
 
 
-def _state(container: _Container) -> ContainerState:
+def _state(pod: _Pod, container: _Container) -> ContainerState:
     code = container.process.poll()
     if code is None:
         return ContainerState(container.name, running=True)
     # A container runtime reports a death by signal as a shell does.
     exit_code = 128 - code if code < 0 else code
-    return ContainerState(container.name, False, exit_code, "Completed" if exit_code == 0 else "Error")
+    log = pod.log(container.name).read_bytes
+    message = read_message(container.spec, pod.termination(container.spec), log, exit_code)
+    return ContainerState(container.name, False, exit_code, "Completed" if exit_code == 0 else "Error", message)
 
 
 def _environment(root: Path, pod: dict[str, Any], spec: dict[str, Any]) -> dict[str, str]:

@@ -15,18 +15,21 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from testbed.kube.errors import ApiError
 from testbed.kube.objects import Objects, name_suffix, owner_reference, ref_of
 from testbed.kube.resources import Resource
-from testbed.kube.store import Obj
+from testbed.kube.store import Event, Obj, Ref
 
 _WAIT_SECONDS = 1.0
 _TEMPLATE_HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
 _REVISION_HASH = "controller-revision-hash"
+
+_OWNERS = frozenset({"ReplicaSet", "StatefulSet", "DaemonSet"})
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,8 +74,34 @@ class Workloads:
             for resource, reconcile in self._passes.items():
                 for obj in store.items(resource.group, resource.plural)[0]:
                     self._try(reconcile, obj)
-            with contextlib.suppress(ApiError):  # more changes than the history holds; every pass looks at all
-                store.events_after(revision, _WAIT_SECONDS)
+            self._await_change(revision)
+
+    def _await_change(self, revision: int) -> None:
+        """Wait for something that a pass would act upon."""
+        store = self._objects.store
+        until = time.monotonic() + _WAIT_SECONDS
+        while not store.closed and time.monotonic() < until:
+            try:
+                events = store.events_after(revision, until - time.monotonic())
+            except ApiError:  # more changes than the history holds; every pass looks at all
+                return
+            if any(self._matters(event) for event in events):
+                return
+            if events:
+                revision = events[-1].revision
+
+    def _matters(self, event: Event) -> bool:
+        kind = (event.ref.group, event.ref.plural)
+        if kind == ("", "pods"):
+            owners = event.obj["metadata"].get("ownerReferences") or ()
+            if any(owner.get("kind") in _OWNERS for owner in owners):
+                return True
+        elif kind == ("", "nodes"):
+            return event.type != "MODIFIED"
+        elif event.ref.group == "apps" or kind == ("", "namespaces"):
+            return True
+        namespace = self._objects.store.read(Ref("", "namespaces", "", event.ref.namespace))
+        return namespace is not None and "deletionTimestamp" in namespace["metadata"]
 
     def _try(self, reconcile: Callable[[Obj], None], obj: Obj) -> None:
         try:

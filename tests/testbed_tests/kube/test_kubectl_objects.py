@@ -176,7 +176,8 @@ def test_a_namespace_takes_its_content_with_it(kubectl: Kubectl) -> None:
 
 
 def test_a_custom_resource_is_served_once_it_is_defined(kubectl: Kubectl) -> None:
-    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}, "schema": schema}
     definition = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -19,7 +19,7 @@ kubernetes: Any = pytest.importorskip("kubernetes")
 def core(websocket_front: Kube) -> Any:
     """A CoreV1Api of the front."""
     config: Any = pytest.importorskip("kubernetes.config")
-    return kubernetes.client.CoreV1Api(config.new_client_from_config_dict(websocket_front.kubeconfig(token="any")))
+    return kubernetes.client.CoreV1Api(config.new_client_from_config_dict(websocket_front.kubeconfig()))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from testbed.kube.cri.network import PodNetwork, connect_in
 from testbed.kube.cri.requirements import available
 from testbed.kube.cri.runtime import Runtime
 from testbed.kube.cri.volumes import Volumes
+from testbed.kube.termination import message_path, read_message
 from testbed.reaper import Reaper
 
 # Pods on the host's network have the node's address, and the node is this machine.
@@ -131,8 +132,16 @@ class CriBackend(PodBackend):
             record.ip = self._runtime.sandbox_status(record.sandbox).network.ip
             record.namespace = self._runtime.network_namespace(record.sandbox)
         for container, image in zip(pod["spec"]["containers"], image_ids, strict=True):
-            message = podspec.container_config(pod, container, image, record.volumes.mounts(container))
+            mounts = [*record.volumes.mounts(container), self._termination_mount(uid, container)]
+            message = podspec.container_config(pod, container, image, mounts)
             record.containers[container["name"]] = self._runtime.start_container(record.sandbox, message, config)
+
+    def _termination_mount(self, uid: str, container: dict[str, Any]) -> cri.Mount:
+        file = self._layout.termination(uid, container["name"])
+        file.parent.mkdir(exist_ok=True)
+        file.touch(0o666)
+        file.chmod(0o666)
+        return podspec.mount({"mountPath": message_path(container)}, str(file))
 
     def _image(self, image: str) -> str:
         """Return the id of an image, making and importing the Debian one when it is first asked for."""
@@ -148,12 +157,28 @@ class CriBackend(PodBackend):
         record = self._pods[uid]
         try:
             containers = tuple(
-                _container_state(name, self._runtime.container_status(container))
+                self._with_message(record, _container_state(name, self._runtime.container_status(container)))
                 for name, container in list(record.containers.items())
             )
         except BackendError as exc:  # it is just being deleted
             raise KeyError(uid) from exc
         return PodState(phase=_phase(record, containers), ip=record.ip, containers=containers)
+
+    def _with_message(self, record: _Pod, state: ContainerState) -> ContainerState:
+        if state.exit_code is None:
+            return state
+        uid = record.spec["metadata"]["uid"]
+        spec = next(spec for spec in record.spec["spec"]["containers"] if spec["name"] == state.name)
+        file = self._layout.termination(uid, state.name)
+        message = read_message(spec, file, lambda: self.logs(uid, state.name), state.exit_code)
+        return replace(state, message=message)
+
+    def kill(self, uid: str, container: str = "") -> None:
+        """Kill the first process of a container, and with it all of its PID namespace."""
+        record = self._pods.get(uid)
+        for name, found in list(record.containers.items()) if record is not None else ():
+            if container in ("", name):
+                execution.kill(self._layout.runc_root, found)
 
     def delete(self, uid: str, grace_seconds: float) -> None:
         """Stop the pod's containers, at the same time and within the grace, and free all it holds."""

@@ -52,6 +52,12 @@ def start(runc_root: Path, container: str, request: ExecRequest) -> subprocess.P
         return process
 
 
+def kill(runc_root: Path, container: str) -> None:
+    """Send SIGKILL to the first process of a container; one that has ended is let be."""
+    argv = [str(find_tool("runc")), "--root", str(runc_root / NAMESPACE), "kill", container, "KILL"]
+    subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+
+
 def _start_with_pipes(argv: list[str], request: ExecRequest) -> subprocess.Popen[bytes]:
     def stream(wanted: bool) -> int:
         return subprocess.PIPE if wanted else subprocess.DEVNULL

@@ -70,6 +70,10 @@ class RunLayout:
         """The emptyDir volumes and other files of one pod."""
         return self.directory / "pods" / uid
 
+    def termination(self, uid: str, container: str) -> Path:
+        """The file that a container finds at its terminationMessagePath."""
+        return self.pod(uid) / ".termination" / container
+
     def logs(self, uid: str) -> Path:
         """The container logs of one pod."""
         return self.directory / "logs" / uid
