@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.kube import discovery, scale
+from testbed.kube import discovery, openapi, scale
 from testbed.kube.access import Access, Identity, Request
 from testbed.kube.calls import Call, Calls, Reset, pause
 from testbed.kube.errors import ApiError, bad_request, conflict, method_not_allowed
@@ -21,6 +21,7 @@ from testbed.kube.resources import Resource
 from testbed.kube.reviews import REVIEWS, review, token_request
 from testbed.kube.selector import Match, field_selector, label_selector
 from testbed.kube.store import Obj
+from testbed.kube.tables import table, wants_table
 from testbed.kube.watch import watch
 
 
@@ -117,6 +118,10 @@ class Api:
                 return discovery.group(registry, group)
             case ["apis", group, version]:
                 return discovery.resource_list(registry, group, version)
+            case ["openapi", "v3"]:
+                return openapi.index(registry)
+            case ["openapi", "v3", *rest]:
+                return openapi.document(registry, "/".join(rest))
             case _:
                 return None
 
@@ -156,7 +161,9 @@ class Api:
         elif exchange.method == "POST":
             body = self._body(exchange, target)
             _check_fields(exchange, target, body)
-            exchange.send_json(201, self._objects.create(target.resource, target.namespace, body))
+            exchange.send_json(
+                201, self._objects.create(target.resource, target.namespace, body, dry_run=_dry(exchange))
+            )
         elif exchange.method == "DELETE":
             listed = self._list(exchange, target)
             for obj in listed["items"]:
@@ -168,11 +175,14 @@ class Api:
     def _list(self, exchange: Exchange, target: Target) -> Obj:
         resource, selected = target.resource, selection(exchange)
         found, revision = self._objects.store.items(resource.group, resource.plural, target.namespace)
+        items = [self._objects.in_version(resource, obj) for obj in found if selected(obj)]
+        if exchange.method == "GET" and wants_table(exchange):
+            return table(resource, items, revision, exchange)
         return {
             "kind": f"{resource.kind}List",
             "apiVersion": resource.api_version,
             "metadata": {"resourceVersion": str(revision)},
-            "items": [self._objects.in_version(resource, obj) for obj in found if selected(obj)],
+            "items": items,
         }
 
     def _object(self, exchange: Exchange, target: Target) -> None:
@@ -182,10 +192,12 @@ class Api:
             return
         if exchange.method == "GET":
             answer = self._objects.get(resource, namespace, name)
+            if wants_table(exchange):
+                answer = table(resource, [answer], answer["metadata"]["resourceVersion"], exchange)
         elif exchange.method == "PUT":
             body = self._body(exchange, target)
             _check_fields(exchange, target, body)
-            answer = self._objects.replace(resource, namespace, name, body, target.part)
+            answer = self._objects.replace(resource, namespace, name, body, target.part, dry_run=_dry(exchange))
         elif exchange.method == "PATCH":
             answer = self._patch(exchange, target)
         elif exchange.method == "DELETE" and not target.part:
@@ -206,10 +218,14 @@ class Api:
             obj.clear()
             obj.update(patched)
 
-        return self._objects.change(target.resource, target.namespace, target.name, change, target.part)
+        return self._objects.change(
+            target.resource, target.namespace, target.name, change, target.part, dry_run=_dry(exchange)
+        )
 
     def _delete(self, exchange: Exchange, target: Target, namespace: str | None, name: str) -> Obj:
         options = exchange.json() if exchange.body else {}
+        if options.get("dryRun") or _dry(exchange):
+            return self._objects.get(target.resource, namespace, name)
         grace = options.get("gracePeriodSeconds", exchange.parameter("gracePeriodSeconds"))
         policy = options.get("propagationPolicy") or exchange.parameter("propagationPolicy")
         if not policy and "orphanDependents" not in options and target.resource.kind == "Job":
@@ -258,6 +274,10 @@ class Api:
         if kind != target.resource.kind:
             raise bad_request(f"{kind!r} does not belong at {exchange.path}")
         return body
+
+
+def _dry(exchange: Exchange) -> bool:
+    return exchange.parameter("dryRun") == "All"
 
 
 def _check_fields(exchange: Exchange, target: Target, obj: Obj) -> None:

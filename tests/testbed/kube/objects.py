@@ -78,8 +78,8 @@ class Objects:
             return obj
         return {**obj, "apiVersion": resource.api_version, "kind": resource.kind}
 
-    def create(self, resource: Resource, namespace: str | None, body: Obj) -> Obj:
-        """Store a new object and return it; raise 404, 409 or 422."""
+    def create(self, resource: Resource, namespace: str | None, body: Obj, *, dry_run: bool = False) -> Obj:
+        """Store a new object (not in a dry run) and return it; raise 404, 409 or 422."""
         obj = clone(body)
         metadata = obj.setdefault("metadata", {})
         self._name(resource, namespace, metadata)
@@ -97,6 +97,8 @@ class Objects:
             self._require_namespace(resource, ref)
             if self.store.read(ref) is not None:
                 raise already_exists(resource.qualified_name, ref.name)
+            if dry_run:
+                return obj
             created = self.store.write(ref, obj)
             self._serve_crd(resource, created)
             self._collect_if_orphaned(ref, created)
@@ -145,7 +147,16 @@ class Objects:
             for served in resources_of_crd(obj):
                 self.registry.add(served)
 
-    def replace(self, resource: Resource, namespace: str | None, name: str, body: Obj, part: str = "") -> Obj:
+    def replace(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Obj,
+        part: str = "",
+        *,
+        dry_run: bool = False,
+    ) -> Obj:
         """Store a client's whole new form of an object (PUT); ``part`` is ``status`` for that subresource."""
         wanted = body.get("metadata", {}).get("resourceVersion")
 
@@ -155,9 +166,18 @@ class Objects:
             obj.clear()
             obj.update(clone(body))
 
-        return self.change(resource, namespace, name, change, part)
+        return self.change(resource, namespace, name, change, part, dry_run=dry_run)
 
-    def change(self, resource: Resource, namespace: str | None, name: str, change: Change, part: str = "") -> Obj:
+    def change(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        change: Change,
+        part: str = "",
+        *,
+        dry_run: bool = False,
+    ) -> Obj:
         """Let ``change`` edit a copy of the object in place, then store it if it differs; return the result.
 
         What the API protects is put back: identity always, the status unless ``part`` is ``status``, and
@@ -174,6 +194,8 @@ class Objects:
             if new == old:
                 return self.in_version(resource, old)
             self._validate(resource, new, old)
+            if dry_run:
+                return self.in_version(resource, new)
             written = self.store.write(ref, new)
             self._serve_crd(resource, written)
             self._finish_deletion(ref, written)

@@ -16,6 +16,7 @@ from testbed.kube.objects import Objects
 from testbed.kube.resources import Resource
 from testbed.kube.selector import Match
 from testbed.kube.store import Event, Obj
+from testbed.kube.tables import table, wants_table
 
 # How often a quiet watch looks whether its client is still there.
 _CHECK_SECONDS = 0.5
@@ -26,7 +27,7 @@ _BOOKMARK_SECONDS = 5.0
 def watch(exchange: Exchange, objects: Objects, resource: Resource, namespace: str | None, selected: Match) -> None:
     """Answer a WATCH until the client leaves, its timeoutSeconds pass or the API closes."""
     chunk = exchange.start_chunks("application/json")
-    send = _Lines(chunk)
+    send = _Lines(chunk, (lambda obj: _row(resource, obj, exchange)) if wants_table(exchange) else None)
     epoch = objects.store.epoch
     try:
         revision = _start(exchange, objects, resource, namespace, selected, send)
@@ -39,10 +40,14 @@ def watch(exchange: Exchange, objects: Objects, resource: Resource, namespace: s
 class _Lines:
     """Sends events, a line of JSON each."""
 
-    def __init__(self, chunk: Callable[[bytes], None]) -> None:
+    def __init__(self, chunk: Callable[[bytes], None], shape: Callable[[Obj], Obj] | None) -> None:
         self._chunk = chunk
+        self.shape = shape
+        """What makes another form of objects, such as a Table."""
 
     def __call__(self, kind: str, obj: Obj) -> None:
+        if self.shape is not None and kind not in ("ERROR", "BOOKMARK"):
+            obj = self.shape(obj)
         self.raw(kind, json.dumps(obj, separators=(",", ":")).encode())
 
     def raw(self, kind: str, obj: bytes) -> None:
@@ -82,6 +87,10 @@ def _bookmark(resource: Resource, revision: int, annotations: dict[str, str]) ->
     }
 
 
+def _row(resource: Resource, obj: Obj, exchange: Exchange) -> Obj:
+    return table(resource, [obj], obj["metadata"]["resourceVersion"], exchange)
+
+
 def _view(resource: Resource, namespace: str | None, selected: Match) -> Callable[[Event], str | None]:
     """Return what names an event's type as this watch sees it: an object that stops matching is deleted for it."""
 
@@ -118,7 +127,7 @@ def _follow(
             revision = event.revision
             if kind := kind_of(event):
                 known = revision
-                if event.obj.get("apiVersion") == resource.api_version:
+                if event.obj.get("apiVersion") == resource.api_version and send.shape is None:
                     send.raw(kind, event.json)
                 else:
                     send(kind, objects.in_version(resource, event.obj))
