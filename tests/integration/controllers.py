@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +30,6 @@ from testbed.kube import Kube
 from testbed.kube.errors import ApiError
 from testbed.kube.stub_backend import Outcome, StubBackend
 
-PROGRAM = REPOSITORY / "extensions/multinic_controller"
 CRD = REPOSITORY / "roles/multinic_cluster/files/multinicnodeconfigs.multinic.io.yml"
 RBAC = REPOSITORY / "roles/multinic_cluster/files/controller_rbac.yml"
 NAMESPACE = "multinic"
@@ -40,10 +40,39 @@ UP = Outcome(exit_code=None)
 Obj = dict[str, Any]
 
 
+class Nursery:
+    """Starts controllers whose imports are done already, as forks of one process."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "integration.controller_nursery"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def start(self, environment: dict[str, str], log: Path) -> int:
+        """Start one and return its process id."""
+        pid: int = self._ask({"environment": environment, "log": str(log)})
+        return pid
+
+    def poll(self, pid: int) -> int | None:
+        """Return the exit code of one, None while it runs; it may be given once only."""
+        code: int | None = self._ask({"wait": pid})
+        return code
+
+    def close(self) -> None:
+        """End; those that it started must have ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _ask(self, request: Obj) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+
 class Controller:
     """The controller as a process; its log is a file of JSON lines."""
 
-    def __init__(self, kubeconfig: Path, log: Path, **settings: str) -> None:
+    def __init__(self, nursery: Nursery, kubeconfig: Path, log: Path, **settings: str) -> None:
         """Start; ``settings`` are what is given as ``MULTINIC_`` variables."""
         given = {
             "image": "agent:1",
@@ -54,13 +83,28 @@ class Controller:
             "writes_per_second": "1000",
             **settings,
         }
-        environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+        environment = {"KUBECONFIG": str(kubeconfig)}
         environment.update({f"MULTINIC_{name.upper()}": value for name, value in given.items()})
         self._log = log
         self._begins = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as out:
-            command = [sys.executable, str(PROGRAM)]
-            self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        self._nursery = nursery
+        self._code: int | None = None
+        self.pid = nursery.start(environment, log)
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        if self._code is None:
+            self._code = self._nursery.poll(self.pid)
+        return self._code
+
+    def wait(self, seconds: float = 30) -> int:
+        """Wait for its end and return the exit code."""
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            assert time.monotonic() < end, "the controller has not ended"
+            time.sleep(0.01)
+        assert self._code is not None
+        return self._code
 
     def records(self) -> Iterator[Obj]:
         """Yield what this process has logged so far."""
@@ -77,10 +121,10 @@ class Controller:
             for record in self.records():
                 if str(record.get("message", "")).startswith(message):
                     return record
-            if self.process.poll() is not None:
+            if self.poll() is not None:
                 break
             time.sleep(0.02)
-        raise AssertionError(f"no {message!r} (exit code {self.process.poll()}): {self._log.read_text()[-3000:]}")
+        raise AssertionError(f"no {message!r} (exit code {self.poll()}): {self._log.read_text()[-3000:]}")
 
     def ask(self, page: str) -> tuple[int, str]:
         """Return the code and the text of a page of the controller's own server."""
@@ -93,18 +137,19 @@ class Controller:
                 return exc.code, exc.read().decode()
 
     def kill(self) -> None:
-        """Send SIGKILL."""
-        self.process.kill()
+        """Send SIGKILL; may be called from any thread, it asks nobody."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def end(self, seconds: float = 30) -> int:
         """Send SIGTERM, and return the exit code."""
-        self.process.terminate()
-        return self.process.wait(seconds)
+        os.kill(self.pid, signal.SIGTERM)
+        return self.wait(seconds)
 
     def close(self) -> None:
         """See to it that it is gone."""
-        self.process.kill()
-        self.process.wait()
+        if self.poll() is None:
+            self.kill()
+            self.wait()
 
 
 class Cluster:
@@ -112,12 +157,12 @@ class Cluster:
 
     :ivar agents: what the agent of a node does, if not what it is asked to, by name of the node.
     :ivar ran: the tasks that agents were started for.
-    :ivar at_once: the nodes on which two agents ran at a time; there must be none.
     """
 
-    def __init__(self, folder: Path, nodes: int = 3, seconds: float = 0.0) -> None:
+    def __init__(self, folder: Path, nursery: Nursery, nodes: int = 3, seconds: float = 0.0) -> None:
         """:param seconds: how long an agent takes."""
         self.folder = folder
+        self._nursery = nursery
         self.agents: dict[str, Callable[[Obj], Outcome]] = {}
         self.ran: list[str] = []
         self.seconds = seconds
@@ -136,7 +181,7 @@ class Cluster:
 
     def start(self, **settings: str) -> Controller:
         """Start a controller."""
-        found = Controller(self.kubeconfig, self.folder / "log", **settings)
+        found = Controller(self._nursery, self.kubeconfig, self.folder / "log", **settings)
         self._controllers.append(found)
         return found
 
