@@ -14,11 +14,13 @@ import os
 import sys
 from typing import NoReturn
 
+import kubernetes.client
 from ansible_collections.manifold.core.extensions.multinic_controller import _run
 
 
 def main() -> None:
     """Serve until the end of stdin."""
+    kubernetes.client.CoreV1Api()  # it imports most of what it needs only now
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:

@@ -85,8 +85,8 @@ class Controller:
         }
         environment = {"KUBECONFIG": str(kubeconfig)}
         environment.update({f"MULTINIC_{name.upper()}": value for name, value in given.items()})
-        self._log = log
-        self._begins = log.stat().st_size if log.exists() else 0
+        self.log = log
+        log.touch()
         self._nursery = nursery
         self._code: int | None = None
         self.pid = nursery.start(environment, log)
@@ -108,8 +108,7 @@ class Controller:
 
     def records(self) -> Iterator[Obj]:
         """Yield what this process has logged so far."""
-        with self._log.open("rb") as found:
-            found.seek(self._begins)
+        with self.log.open("rb") as found:
             for line in found:
                 if line.endswith(b"\n"):
                     yield json.loads(line)
@@ -124,7 +123,7 @@ class Controller:
             if self.poll() is not None:
                 break
             time.sleep(0.02)
-        raise AssertionError(f"no {message!r} (exit code {self.poll()}): {self._log.read_text()[-3000:]}")
+        raise AssertionError(f"no {message!r} (exit code {self.poll()}): {self.log.read_text()[-3000:]}")
 
     def ask(self, page: str) -> tuple[int, str]:
         """Return the code and the text of a page of the controller's own server."""
@@ -159,8 +158,14 @@ class Cluster:
     :ivar ran: the tasks that agents were started for.
     """
 
-    def __init__(self, folder: Path, nursery: Nursery, nodes: int = 3, seconds: float = 0.0) -> None:
-        """:param seconds: how long an agent takes."""
+    def __init__(
+        self, folder: Path, nursery: Nursery, nodes: int = 3, seconds: float = 0.0, crd: Obj | None = None
+    ) -> None:
+        """Begin.
+
+        :param seconds: how long an agent takes.
+        :param crd: the definition, if not the shipped one.
+        """
         self.folder = folder
         self._nursery = nursery
         self.agents: dict[str, Callable[[Obj], Outcome]] = {}
@@ -169,7 +174,7 @@ class Cluster:
         self.kube = Kube(StubBackend(self._agent), workdir=folder)
         self._controllers: list[Controller] = []
         self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        self.kube.create(yaml.safe_load(CRD.read_text()))
+        self.kube.create(crd or yaml.safe_load(CRD.read_text()))
         for manifest in yaml.safe_load_all(RBAC.read_text()):
             self.kube.create(manifest)
         self.nodes = {
@@ -181,7 +186,8 @@ class Cluster:
 
     def start(self, **settings: str) -> Controller:
         """Start a controller."""
-        found = Controller(self._nursery, self.kubeconfig, self.folder / "log", **settings)
+        log = self.folder / f"log-{len(self._controllers)}"
+        found = Controller(self._nursery, self.kubeconfig, log, **settings)
         self._controllers.append(found)
         return found
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller as a process against the API of the test bed, with the rights that are shipped; the agents are stubs."""
+"""The controller as a process against the API of the test bed, with the shipped rights; the agents are stubs."""
 
 from __future__ import annotations
 
@@ -282,5 +282,4 @@ def test_no_more_nodes_than_allowed_are_worked_on_at_once(cluster: Cluster) -> N
 def test_what_it_is_told_wrong_ends_it_with_a_sentence(cluster: Cluster) -> None:
     controller = cluster.start(writes_per_second="0")
     assert controller.wait() == 2
-    text = (cluster.folder / "log").read_text()
-    assert text == "multinic_controller: writes_per_second is '0': it must be more than 0\n"
+    assert controller.log.read_text() == "multinic_controller: writes_per_second is '0': it must be more than 0\n"
