@@ -120,7 +120,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         raise SettingsError(f"listen is {values['listen']!r}; it must be ADDRESS:PORT")
     if values["log_level"] not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise SettingsError(f"log_level is {values['log_level']!r}; it must be DEBUG, INFO, WARNING or ERROR")
-    if not (values["lease_namespace"] or namespace):
+    lease_namespace = values["lease_namespace"] or namespace
+    if lease_namespace is None:
         raise SettingsError("lease_namespace is needed where all namespaces are looked after")
     return Options(
         settings=settings_of(values),
@@ -131,7 +132,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         relist=values["relist"],
         request_timeout=values["request_timeout"],
         lease_name=values["lease_name"],
-        lease_namespace=values["lease_namespace"] or namespace,
+        lease_namespace=lease_namespace,
         lease_seconds=values["lease_seconds"],
         identity=values["identity"] or environment.get("POD_NAME") or socket.gethostname(),
         listen=(host or "0.0.0.0", int(port)),

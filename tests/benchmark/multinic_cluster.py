@@ -193,7 +193,8 @@ def _calls(cluster: Fleet) -> Counter[tuple[str, str]]:
 
 def _floor(found: Round, options: argparse.Namespace) -> float:
     """Return the seconds that the writes take; what is allowed in one second may be written at once."""
-    return max(0.001, (found.writes - options.writes) / options.writes)
+    allowed: float = options.writes
+    return max(0.001, (found.writes - allowed) / allowed)
 
 
 def _print(found: Round, number: int, options: argparse.Namespace) -> None:
@@ -227,8 +228,8 @@ def _judge(rounds: list[Round], cluster: Fleet, options: argparse.Namespace) -> 
             f"{each.in_flight} in flight": each.in_flight > options.in_flight,
         }
         trouble += [f"round {number}: {what}" for what, wrong in exceeded.items() if wrong]
-    for each in trouble:
-        print(f"EXCEEDED: {each}")
+    for what in trouble:
+        print(f"EXCEEDED: {what}")
     return 1 if trouble else 0
 
 
@@ -242,7 +243,8 @@ def _svg(rounds: list[Round], options: argparse.Namespace) -> str:
         return left + seconds / longest * (width - left - 20)
 
     def y(nodes: float) -> float:
-        return height - bottom - nodes / options.nodes * (height - bottom - 40)
+        share: float = nodes / options.nodes
+        return height - bottom - share * (height - bottom - 40)
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
