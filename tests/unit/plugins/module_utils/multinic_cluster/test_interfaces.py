@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from unit.custom_resource import CRD, SCHEMA, violations
 
-_EXAMPLES = int(os.environ.get("MANIFOLD_CRD_EXAMPLES", "120"))  # CEL in Python is slow
+_EXAMPLES = int(os.environ.get("MANIFOLD_CRD_EXAMPLES", "60"))  # CEL in Python is slow
 _MACS = ("fa:16:3e:00:00:01", "fa:16:3e:00:00:02", "FA:16:3E:00:00:02", "52:54:00:ab:cd:ef")
 _ODD_MACS = ("01:00:5e:00:00:01", "00:00:00:00:00:00", "fa-16-3e-00-00-03", "fa:16:3e:00:00", "", " fa:16:3e:00:00:04")
 _NETWORKS = (
@@ -68,8 +68,7 @@ _ODD_CIDRS = (
 def _addresses(draw: st.DrawFn) -> dict[str, Any]:
     """Return an address and a cidr, as the resource spells them, that fit each other or do not."""
     if draw(st.integers(0, 3)) == 0:
-        version = draw(st.sampled_from([4, 6]))
-        ip = draw(st.ip_addresses(v=version))
+        ip = draw(st.ip_addresses())
         prefix = draw(st.integers(0, ip.max_prefixlen))
         network = ipaddress.ip_network(f"{ip}/{prefix}", strict=False)
         edge = draw(st.sampled_from([ip, network.network_address, network.broadcast_address]))
