@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -24,7 +25,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._er
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._limits import Blocked
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._observed import Config, Observed
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._once import words
-from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._reconcile import reconcile
+from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._reconcile import _FULL, reconcile
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._settings import Settings
 
 _LOG = logging.getLogger("multinic")
@@ -134,7 +135,8 @@ class Workers:
         if again is None:
             self.queue.forget(uid)
         else:
-            self.queue.add_after(uid, max(again, _NET) if waits else again)
+            # one that waits for a place is told when there is one
+            self.queue.add_after(uid, _NET if waits else again)
         return "done"
 
     def _refresh(self, config: Config) -> None:
@@ -154,11 +156,9 @@ class Workers:
 
     def _waits(self, observed: Observed, actions: tuple[Action, ...]) -> bool:
         """Return whether all that keeps a Job from being created is that there are enough already."""
-        if not actions or not isinstance(actions[-1], Requeue) or any(isinstance(each, CreateJob) for each in actions):
+        if not actions or actions[-1] != Requeue(_FULL):
             return False
-        uid = observed.config.uid
-        full = self._settings.limits.blocked(observed.fleet, uid, True) is Blocked.FULL
-        return full and uid not in observed.fleet.in_flight
+        return self._settings.limits.blocked(observed.fleet, observed.config.uid, True) is Blocked.FULL
 
     def _admit(self) -> None:
         """Have as many looked at as there are places, those first that have waited longest."""
@@ -167,6 +167,6 @@ class Workers:
         with self._index.lock:
             fleet = self._index.fleet()
             free = self._settings.limits.in_flight.of(fleet.size) - len(fleet.in_flight)
-            for uid in list(self._for_a_place)[: max(0, free)]:
+            for uid in list(itertools.islice(self._for_a_place, max(0, free))):
                 del self._for_a_place[uid]
                 self.queue.add(uid)

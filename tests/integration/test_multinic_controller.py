@@ -265,9 +265,9 @@ def test_only_who_holds_the_lease_acts(cluster: Cluster) -> None:
 
 def test_no_more_nodes_than_allowed_are_worked_on_at_once(cluster: Cluster) -> None:
     cluster.agents.update(dict.fromkeys(("node-1", "node-2", "node-3"), lambda _spec: UP))
-    cluster.start(max_in_flight="2")
     for number in (1, 2, 3):
         cluster.config(number)
+    cluster.start(max_in_flight="2")
     until(lambda: len(cluster.ran) == 2, "two agents")
     time.sleep(0.3)  # a third one would have come by now
     assert len(cluster.jobs()) == 2

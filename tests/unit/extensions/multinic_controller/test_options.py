@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from ansible_collections.manifold.core.extensions.multinic_controller._options import read
+from ansible_collections.manifold.core.extensions.multinic_controller._options import OPTIONS, read
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._errors import SettingsError
 
 LEAST = {"MULTINIC_IMAGE": "agent:1", "MULTINIC_NAMESPACE": "multinic"}
@@ -40,3 +42,10 @@ def test_what_is_wrong_is_named(environment: dict[str, str], message: str) -> No
     with pytest.raises(SettingsError) as caught:
         read([], environment)
     assert str(caught.value).startswith(message)
+
+
+def test_the_documentation_lists_every_setting() -> None:
+    page = (Path(__file__).parents[4] / "docs/multinic_kubernetes.md").read_text()
+    for name, option in OPTIONS.items():
+        default = f"`{option.default}`" if option.default else ""
+        assert f"| `{name}` | {default} | {option.help} |" in page
