@@ -45,7 +45,7 @@ def test_what_is_wrong_is_named(environment: dict[str, str], message: str) -> No
 
 
 def test_the_documentation_lists_every_setting() -> None:
-    page = (Path(__file__).parents[4] / "docs/multinic_kubernetes.md").read_text()
+    page = (Path(__file__).parents[4] / "docs/multinic_controller.md").read_text()
     for name, option in OPTIONS.items():
         default = f"`{option.default}`" if option.default else ""
         assert f"| `{name}` | {default} | {option.help} |" in page

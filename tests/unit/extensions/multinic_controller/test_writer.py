@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest.mock import Mock
 
 import pytest
@@ -17,7 +18,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._er
 def test_only_who_may_act_writes(held: bool) -> None:
     api, metrics = Mock(), Mock(wraps=Metrics())
     writer = GuardedWriter(api, lambda: held, metrics)
-    calls = (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: writer.patch_config("n", "a", {}),
         lambda: writer.patch_status("n", "a", {}),
         lambda: writer.create_job("n", {}),
