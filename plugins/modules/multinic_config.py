@@ -140,6 +140,7 @@ options:
     default: /
 seealso:
   - module: manifold.core.multinic_info
+  - module: manifold.core.multinic_source
 """
 
 EXAMPLES = r"""

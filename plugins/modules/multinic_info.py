@@ -91,8 +91,8 @@ claims:
   elements: dict
   contains:
     path: {description: The file., type: str, returned: always}
-    mac: {description: The MAC address in it, or null., type: str, returned: always}
-    name: {description: The name in it, or null., type: str, returned: always}
+    mac: {description: The MAC address in it; else null., type: str, returned: always}
+    name: {description: The name in it; else null., type: str, returned: always}
 backend:
   description: What files would be written for; null if that cannot be told.
   returned: success

@@ -64,6 +64,14 @@ def tee(source: int, target: int, count: int) -> int:
     return done
 
 
+def disconnect(fd: int) -> None:
+    """Reset a TCP connection at once, whoever else has its socket: connect(2) with AF_UNSPEC. Raises OSError."""
+    unspecified = bytes(16)  # struct sockaddr; AF_UNSPEC is 0
+    if _libc().connect(fd, unspecified, len(unspecified)) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def nameless_file(label: str, data: bytes) -> int:
     """Return a descriptor of a file in memory that holds ``data`` and goes with its last descriptor.
 

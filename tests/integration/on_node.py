@@ -11,7 +11,6 @@ before the n-th thing that it would have changed (a file, a link, a process), as
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic import (
     _configure,
     _guarded,
     _guards,
+    _inspect,
     _state,
     _verify,
 )
@@ -35,10 +35,12 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._files impo
 from ansible_collections.manifold.core.plugins.module_utils.multinic._lock import one_run
 from ansible_collections.manifold.core.plugins.module_utils.multinic._plan import Policy
 from ansible_collections.manifold.core.plugins.module_utils.multinic._report import FailOn
-from ansible_collections.manifold.core.plugins.module_utils.multinic._snapshot import take
+from ansible_collections.manifold.core.plugins.module_utils.multinic._restore import put_back
+from ansible_collections.manifold.core.plugins.module_utils.multinic._snapshot import from_json, take, to_json
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import LocalSystem
 
 from testbed.net.node import Node
+from testbed.net.systemd import Systemd
 
 KILLED = -signal.SIGKILL
 _COLLECTIONS = str(Path(_guarded.__file__).parents[6])
@@ -47,7 +49,7 @@ _COLLECTIONS = str(Path(_guarded.__file__).parents[6])
 class Remote:
     """The node's side, seen from the test."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node | Systemd) -> None:
         self._process = subprocess.Popen(
             node.argv([sys.executable, "-m", "integration.on_node"]),
             stdin=subprocess.PIPE,
@@ -56,10 +58,10 @@ class Remote:
             env={**node.environment(), "PYTHONPATH": os.pathsep.join([_COLLECTIONS, *sys.path])},
         )
 
-    def call(self, scenario: str, kill_at: int | None = None, **arguments: Any) -> Any:
+    def call(self, name: str, kill_at: int | None = None, **arguments: Any) -> Any:
         """Run a scenario and return what it returned; KILLED if it was killed."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        request = {"scenario": scenario, "kill_at": kill_at, "arguments": arguments}
+        request = {"scenario": name, "kill_at": kill_at, "arguments": arguments}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
@@ -88,7 +90,8 @@ def change(
     """Make a change as a run does.
 
     :param files: new content by path; None removes.
-    :param end: ``disarm``, ``restore``, ``die``, or ``late``: go on with the commands after the guard has gone off.
+    :param end: ``disarm``, ``restore``, ``die``, ``late``: go on with the commands after the guard has gone off,
+        or ``half``: confirm after a guard has begun to restore and was killed.
     :param until: seconds before the deadline at which to end it.
     """
     recovered = _guarded.recover(SYSTEM)
@@ -104,7 +107,7 @@ def change(
         else:
             write(Path(path), content.encode())
     for command in commands:
-        SYSTEM.checked(command)
+        SYSTEM.run(command)
     if until:
         time.sleep(max(0.0, armed.remaining() - until))
     try:
@@ -113,6 +116,9 @@ def change(
             return {**result, "outcome": "restored", "problems": restored.problems}
         if end == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if end == "half":
+            folder = SYSTEM.path(_state.FOLDER)
+            (folder / "snapshot.json").rename(folder / "restoring.json")
         armed.disarm()
     except MultinicError as exc:
         return {**result, "outcome": "restored", "error": str(exc)}
@@ -125,6 +131,16 @@ def _fenced(armed: _guarded.Armed) -> bool:
     except MultinicError:
         return True
     return False
+
+
+def remember(path: str, indexes: list[int], files: list[str]) -> None:
+    """Keep what the node is like."""
+    Path(path).write_bytes(to_json(take(SYSTEM, indexes, files, ())))
+
+
+def reset(path: str) -> tuple[str, ...]:
+    """Make the node what it was like."""
+    return put_back(SYSTEM, from_json(Path(path).read_bytes()))
 
 
 def recover() -> dict[str, Any] | None:
@@ -158,30 +174,18 @@ def locked_and_killed() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def hold_lock(name: str) -> None:
-    """Hold the lock of a run until the file of this name exists."""
-    with one_run(SYSTEM):
-        Path(f"{name}.held").touch()
-        while not Path(name).exists():
-            time.sleep(0.005)
-
-
-def with_state_locked(seconds: float, **arguments: Any) -> dict[str, Any]:
-    """Make a change while somebody else holds the lock of the state folder across the deadline."""
-    folder = Path(_state.FOLDER)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    holder = os.fork()
-    if holder == 0:
-        descriptor = os.open(folder, os.O_RDONLY)
-        while not (folder / "snapshot.json").exists():
-            time.sleep(0.001)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        time.sleep(seconds + 0.2)
+def count(scenario: str, **arguments: Any) -> int:
+    """Return how many things a scenario changes outside of it, until it dies or ends."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(lambda event, values: _is_effect(event, values) and os.write(writing, b".") and None)
+        SCENARIOS[scenario](**arguments)
         os._exit(0)
-    try:
-        return change(seconds=seconds, **arguments)
-    finally:
-        os.waitpid(holder, 0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as stream:
+        return len(stream.read())
 
 
 def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
@@ -202,30 +206,22 @@ def configure(interfaces: list[object], **options: Any) -> dict[str, Any]:
     return {**report.as_result(), "diff": list(report.diff), "warnings": warnings, "failure": failure}
 
 
-SCENARIOS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (change, configure, recover, verify, locked, locked_and_killed, hold_lock, with_state_locked)
-}
+def inspect() -> dict[str, Any]:
+    """Look at the node, as the module does."""
+    return _inspect.inspect(SYSTEM).as_result()
+
+
+_SCENARIOS = (change, configure, inspect, remember, reset, recover, verify, locked, locked_and_killed, count)
+SCENARIOS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _SCENARIOS}
 
 
 def die_at(number: int) -> None:
     """Kill this process just before the n-th change that it makes to anything outside of it."""
     left = number
 
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+    def watch(event: str, values: tuple[Any, ...]) -> None:
         nonlocal left
-        if event == "open" and not _writes(arguments):
-            return
-        if event in (
-            "open",
-            "os.rename",
-            "os.remove",
-            "os.mkdir",
-            "os.rmdir",
-            "os.chmod",
-            "subprocess.Popen",
-            "os.fork",
-        ):
+        if _is_effect(event, values):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -233,9 +229,12 @@ def die_at(number: int) -> None:
     sys.addaudithook(watch)
 
 
-def _writes(arguments: tuple[Any, ...]) -> bool:
-    flags = arguments[2]
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+def _is_effect(event: str, values: tuple[Any, ...]) -> bool:
+    if event == "open":
+        return isinstance(values[2], int) and bool(values[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    if event == "subprocess.Popen":
+        return "-json" not in values[1]  # which only looks
+    return event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.fork")
 
 
 def _serve() -> Iterator[dict[str, Any]]:
@@ -248,7 +247,7 @@ def _serve() -> Iterator[dict[str, Any]]:
                 os.close(reading)
                 if request["kill_at"] is not None:
                     die_at(request["kill_at"])
-                result = SCENARIOS[request["scenario"]](**request["arguments"])
+                result = _run(request["scenario"], request["arguments"])
                 os.write(writing, json.dumps(result).encode())
             os._exit(0)
         os.close(writing)
@@ -256,6 +255,13 @@ def _serve() -> Iterator[dict[str, Any]]:
             result = stream.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         yield {"status": status, "result": json.loads(result or b"null")}
+
+
+def _run(scenario: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return SCENARIOS[scenario](**arguments)
+    except MultinicError as exc:
+        return {"error": str(exc)}
 
 
 if __name__ == "__main__":

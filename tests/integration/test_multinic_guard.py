@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +17,8 @@ import pytest
 
 from integration.on_node import KILLED, Remote
 from testbed.net.node import Node
-from testbed.processes import naming
+from testbed.net.systemd import Systemd
+from testbed.processes import HOST_VARIABLE, await_exit, command_of, marked
 
 pytestmark = pytest.mark.node
 FOLDER = "var/lib/manifold-core/multinic"
@@ -22,7 +26,8 @@ GATEWAY = "192.0.2.254"
 
 OURS = "/etc/netplan/91-multinic1.yaml"
 NEW = "/etc/netplan/90-multinic0.yaml"
-FILES = {OURS: "changed\n", NEW: "new\n"}
+CHANGED = {"91-multinic1.yaml": ("changed\n", 0o600), "90-multinic0.yaml": ("new\n", 0o600)}
+FILES: dict[str, str | None] = {OURS: "changed\n", NEW: "new\n"}
 CHANGES = [
     # two links swap names, one of them loses what it had, and the other one takes over the gateway's network
     "ip link set dev eth1 down",
@@ -73,11 +78,12 @@ class Cut:
     @property
     def arguments(self) -> dict[str, Any]:
         """What :func:`on_node.change` needs to make the change."""
-        return {
-            "indexes": self.indexes,
-            "files": FILES,
-            "commands": [command.split() for command in CHANGES],
-        }
+        return self.first(len(CHANGES))
+
+    def first(self, count: int) -> dict[str, Any]:
+        """The same for the first changes only."""
+        commands = [command.split() for command in CHANGES[:count]]
+        return {"indexes": self.indexes, "files": FILES, "commands": commands}
 
     def look(self) -> dict[str, Any]:
         """Return everything that the guard promises to put back, as other tools see it."""
@@ -105,6 +111,20 @@ class Cut:
         """Return the files that are left of the guard."""
         folder = self.node.root / FOLDER
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def armed(self) -> list[str]:
+        """Return the guards that run on the node."""
+        return [command_of(pid) for pid in self._guards()]
+
+    def kill_guard(self) -> None:
+        """Kill the guard, and make sure that it was there."""
+        (guard,) = self._guards()
+        os.kill(guard, signal.SIGKILL)
+        assert await_exit([guard], 10) == []
+
+    def _guards(self) -> list[int]:
+        mark = self.node.environment()[HOST_VARIABLE]
+        return [pid for pid in marked(HOST_VARIABLE, mark) if "restore.pyz" in command_of(pid)]
 
     def reaches_gateway(self) -> bool:
         return self.node.run(["ping", "-c1", "-W1", GATEWAY]).returncode == 0
@@ -148,9 +168,9 @@ def test_a_confirmed_change_stays_and_leaves_nothing(cut: Cut, remote: Remote) -
     done = remote.call("change", guard="auto", seconds=60, **cut.arguments)
     assert (done["outcome"], done["kind"]) == ("kept", "watchdog")
     assert cut.look() != cut.before
-    assert cut.files() == {"91-multinic1.yaml": ("changed\n", 0o600), "90-multinic0.yaml": ("new\n", 0o600)}
+    assert cut.files() == CHANGED
     assert cut.left() == []
-    assert naming(done["nonce"]) == []
+    assert cut.armed() == []
     assert remote.call("recover") is None
 
 
@@ -160,7 +180,7 @@ def test_the_run_undoes_its_change_itself(cut: Cut, remote: Remote, guard: str) 
     assert (done["outcome"], done["problems"]) == ("restored", [])
     assert cut.look() == cut.before
     assert cut.left() == []
-    assert naming(done["nonce"]) == []
+    assert cut.armed() == []
 
 
 def test_the_guard_undoes_what_a_killed_run_cut_off(cut: Cut, remote: Remote) -> None:
@@ -173,3 +193,178 @@ def test_the_guard_undoes_what_a_killed_run_cut_off(cut: Cut, remote: Remote) ->
     assert remote.call("recover") == {"by": "the guard (watchdog)", "problems": []}
     assert cut.left() == []
     assert remote.call("recover") is None
+
+
+def test_a_run_killed_at_any_point_is_undone_or_kept_as_a_whole(cut: Cut, remote: Remote) -> None:
+    memory = str(cut.node.directory / "memory")
+    remote.call("remember", path=memory, indexes=cut.indexes, files=list(FILES))
+    outcomes = []
+    for number in itertools.count(1):
+        if remote.call("change", kill_at=number, guard="watchdog", seconds=60, **cut.first(2)) != KILLED:
+            break
+        restored = remote.call("recover")
+        outcomes.append("undone" if (after := cut.look()) == cut.before else "kept")
+        assert (cut.left(), cut.armed()) == ([], []), number
+        if outcomes[-1] == "kept":
+            assert (after["files"], restored) == (CHANGED, None)
+            assert remote.call("reset", path=memory) == []
+        elif restored is not None:
+            assert restored == {"by": "this run, for an earlier one that was killed", "problems": []}
+    assert outcomes == sorted(outcomes, reverse=True), "once kept, it stays so"
+    assert outcomes.count("undone") > 20 and outcomes.count("kept") >= 2
+
+
+def test_a_restore_killed_at_any_point_is_finished_by_the_next_run(cut: Cut, remote: Remote) -> None:
+    for number in itertools.count(1):
+        assert remote.call("change", guard="none", seconds=60, end="die", **cut.first(3)) == KILLED
+        done = remote.call("recover", kill_at=number)
+        again = remote.call("recover") if done == KILLED else done
+        assert again is None or again["problems"] == []
+        assert (cut.look(), cut.left()) == (cut.before, []), number
+        if done != KILLED:
+            break
+    assert number > 20
+
+
+def test_the_guard_finishes_what_a_run_began_to_restore(cut: Cut, remote: Remote) -> None:
+    kept = remote.call("count", scenario="change", guard="none", seconds=60, end="die", **cut.arguments)
+    assert remote.call("recover")["problems"] == []
+    done = remote.call("change", kill_at=kept + 12, guard="watchdog", seconds=1, end="restore", **cut.arguments)
+    assert done == KILLED
+    assert cut.look() != cut.before
+    assert "restoring.json" in cut.left()
+    cut.await_undone(2)
+    assert cut.look() == cut.before
+
+
+def test_a_run_cannot_confirm_what_its_guard_has_begun_to_restore(cut: Cut, remote: Remote) -> None:
+    done = remote.call("change", guard="none", seconds=60, end="half", **cut.arguments)
+    assert done["outcome"] == "restored"
+    assert (cut.look(), cut.left()) == (cut.before, [])
+
+
+def test_the_first_address_of_a_network_becomes_the_first_again(cut: Cut, remote: Remote) -> None:
+    commands = [f"ip address {verb} 198.51.100.1/24 dev multinic1".split() for verb in ("del", "add")]
+    arguments: dict[str, Any] = {**cut.arguments, "commands": commands}
+    assert remote.call("change", guard="none", seconds=60, end="die", **arguments) == KILLED
+    assert cut.look()["links"] != cut.before["links"]
+    assert remote.call("recover")["problems"] == []
+    assert cut.look() == cut.before
+
+
+def test_a_guard_that_was_killed_is_replaced_by_the_next_run(cut: Cut, remote: Remote) -> None:
+    assert remote.call("change", guard="watchdog", seconds=60, end="die", **cut.arguments) == KILLED
+    cut.kill_guard()
+    assert remote.call("recover")["problems"] == []
+    assert (cut.look(), cut.left()) == (cut.before, [])
+
+
+def test_after_a_reboot_the_files_are_put_back_and_the_links_left_to_the_run(cut: Cut, remote: Remote) -> None:
+    assert remote.call("change", guard="watchdog", seconds=60, end="die", **cut.arguments) == KILLED
+    cut.kill_guard()
+    links = cut.look()["links"]
+    record = cut.node.root / FOLDER / "snapshot.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"boot_id": "another"}))
+    assert remote.call("recover")["problems"] == []
+    assert (cut.look()["links"], cut.files(), cut.left()) == (links, cut.before["files"], [])
+
+
+def test_a_run_that_goes_on_after_its_guard_puts_the_node_back_itself(cut: Cut, remote: Remote) -> None:
+    done = remote.call("change", guard="watchdog", seconds=0.3, end="late", **cut.arguments)
+    assert done["error"] == "the change was not confirmed in time, so the guard (watchdog) has restored the node"
+    assert (cut.look(), cut.left(), cut.armed()) == (cut.before, [], [])
+
+
+def test_confirming_at_the_last_moment_is_decided_one_way_only(cut: Cut, remote: Remote) -> None:
+    memory = str(cut.node.directory / "memory")
+    remote.call("remember", path=memory, indexes=cut.indexes, files=list(FILES))
+    seen = set()
+    for margin in (0.06, 0.001, 0.0001, -0.03):
+        done = remote.call("change", guard="watchdog", seconds=0.6, until=margin, **cut.first(2))
+        seen.add(done["outcome"])
+        assert (cut.left(), cut.armed()) == ([], [])
+        if done["outcome"] == "kept":
+            assert cut.files() == CHANGED
+            assert remote.call("reset", path=memory) == []
+        assert cut.look() == cut.before
+    assert seen == {"kept", "restored"}
+
+
+def test_a_link_that_is_gone_does_not_keep_the_rest_from_being_put_back(cut: Cut, remote: Remote) -> None:
+    assert remote.call("change", guard="none", seconds=60, end="die", **cut.arguments) == KILLED
+    cut.node.remove_nic("multinic1")  # the one that was eth1
+    restored = remote.call("recover")
+    assert restored["problems"] == ["link eth1 (fa:16:3e:00:00:01) is not there any more"]
+    (index,) = (index for index in cut.indexes if index in cut.look()["links"])
+    assert cut.look()["links"][index] == cut.before["links"][index]
+    assert (cut.files(), cut.left()) == (cut.before["files"], [])
+
+
+def test_a_name_that_a_stranger_has_taken_is_a_problem_and_the_stranger_is_left_alone(cut: Cut, remote: Remote) -> None:
+    assert remote.call("change", guard="none", seconds=60, end="die", **cut.arguments) == KILLED
+    cut.node.run(["ip", "link", "set", "dev", "eth1", "down"])
+    cut.node.run(["ip", "link", "set", "dev", "eth1", "name", "mine"])
+    cut.node.run(["ip", "link", "set", "dev", "multinic1", "mtu", "1300"])
+    cut.node.add_nic("eth1", "fa:16:3e:00:00:99", "192.0.2.99/32")
+    cut.node.run(["ip", "link", "set", "dev", "eth1", "mtu", "1280"])
+    stranger = cut.look()["links"]
+    restored = remote.call("recover")
+    assert any("File exists" in problem for problem in restored["problems"])
+    now = cut.look()["links"]
+    (index,) = now.keys() - set(cut.before["links"])
+    assert now[index] == stranger[index]
+
+
+def test_a_damaged_record_is_an_error_that_says_what_to_do(cut: Cut, remote: Remote) -> None:
+    assert remote.call("change", guard="none", seconds=60, end="die", **cut.arguments) == KILLED
+    (cut.node.root / FOLDER / "snapshot.json").write_text("{}")
+    assert remote.call("recover") == {
+        "error": "cannot read /var/lib/manifold-core/multinic/snapshot.json: it is not a snapshot of version 1; "
+        "look at the NICs of the node, then remove that file"
+    }
+
+
+def test_a_guard_that_cannot_be_armed_changes_nothing_and_leaves_nothing(cut: Cut, remote: Remote) -> None:
+    done = remote.call("change", guard="timer", seconds=60, **cut.arguments)
+    assert done == {
+        "error": "this node cannot have a guard (timer: systemd is not PID 1); nothing was changed. "
+        "Choose another one, or guard: none to go without"
+    }
+    assert (cut.look(), cut.left()) == (cut.before, [])
+
+
+@pytest.fixture
+def systemd(cut: Cut) -> Iterator[Systemd]:
+    running = Systemd(cut.node)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def on_systemd(systemd: Systemd) -> Iterator[Remote]:
+    started = Remote(systemd)
+    yield started
+    started.close()
+
+
+def test_with_systemd_a_timer_is_the_guard(cut: Cut, systemd: Systemd, on_systemd: Remote) -> None:
+    done = on_systemd.call("change", guard="auto", seconds=60, **cut.arguments)
+    assert (done["outcome"], done["kind"]) == ("kept", "timer")
+    assert (cut.files(), cut.left(), systemd.units("manifold*")) == (CHANGED, [], [])
+
+
+def test_a_timer_undoes_what_a_killed_run_cut_off(cut: Cut, systemd: Systemd, on_systemd: Remote) -> None:
+    assert on_systemd.call("change", guard="timer", seconds=1, end="die", **cut.arguments) == KILLED
+    assert "manifold-multinic-guard.timer active" in systemd.units("manifold*")
+    cut.await_undone(3)
+    assert cut.look() == cut.before
+    assert on_systemd.call("recover") == {"by": "the guard (timer)", "problems": []}
+    assert (cut.left(), systemd.units("manifold*")) == ([], [])
+
+
+def test_a_timer_that_is_still_armed_is_taken_away_by_the_next_run(
+    cut: Cut, systemd: Systemd, on_systemd: Remote
+) -> None:
+    assert on_systemd.call("change", guard="timer", seconds=60, end="die", **cut.arguments) == KILLED
+    assert on_systemd.call("change", guard="timer", seconds=60, **cut.arguments)["recovered"] is not None
+    assert (cut.files(), cut.left(), systemd.units("manifold*")) == (CHANGED, [], [])

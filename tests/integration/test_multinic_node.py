@@ -101,7 +101,7 @@ def test_nodes_are_configured_one_after_the_other_until_too_many_have_failed(sit
     first, second = site.nodes
     site.schema.sql("UPDATE {database}.multi_interface SET macaddress = 'fa:16:3e:00:00:99' WHERE id = 21")
 
-    stopped = site.run(max_failed=0)
+    stopped = site.run(batch=2, max_failed=0)
     assert stopped.rc != 0
     assert "the node cannot be reached: " in one_line(stopped.stdout)
     assert (nics_of(first), nics_of(second), set(site.schema.outcomes().values())) == ({}, {}, {None})

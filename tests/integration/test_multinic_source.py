@@ -198,7 +198,9 @@ def test_somebody_who_holds_a_row_is_not_waited_for_forever(filled: Schema, mari
         other.cursor().execute("SELECT * FROM multi_interface WHERE id = 1 FOR UPDATE")
         db = login(filled, filled.account(), timeout=1)
         said = refusal(db=db, state="reported", interfaces=results(i1="configured"))
-    assert "reporting the interfaces of node 'worker-1': " in said and "nothing was written" in said
+    assert (
+        "reporting the interfaces of node 'worker-1': " in said and "(2013)" in said and "nothing was written" in said
+    )
     assert filled.outcomes()[1] == 0
 
 

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,14 +23,19 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.manifold.core.plugins.plugin_utils.forwards import _ssh_master
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors import ForwardError, Unavailable
 
 from testbed.processes import await_exit, children_of, command_of
+from testbed.ssh.host import SshHost
 
 from .forwarding import SECONDS, Service, SshForward, forwarded, local, login_to, remote
 from .support import Hosts, Inventories, assert_no_traceback, one_line, pipeline, play
 
 pytestmark = pytest.mark.node
+
+handed = pytest.mark.parametrize("direct", ["handed"], indirect=True)
+Direct = Callable[..., contextlib.AbstractContextManager[tuple[SshForward, SshHost]]]
 
 
 @pytest.fixture
@@ -54,14 +61,139 @@ def _exchange(client: socket.socket, data: bytes) -> bytes:
     return received
 
 
-def test_bytes_arrive_whole_and_the_end_of_one_direction_is_passed_on(ssh_host: Hosts, service: Service) -> None:
+@pytest.fixture(params=["handed", "piped"])
+def direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ssh_host: Hosts) -> Direct:
+    """Forwards by an ssh that writes to the client itself, and by one that is too old for that."""
+    by_ssh = request.param == "handed"
+    monkeypatch.setattr(_ssh_master, "can_tell_ends", lambda _ssh, _environment: by_ssh)
+
+    @contextlib.contextmanager
+    def direct(port: int, **options: Any) -> Iterator[tuple[SshForward, SshHost]]:
+        host = ssh_host()
+        with forwarded(host, local(port, **options)) as forward:
+            if by_ssh:
+                _await(lambda: forward.transport.hands_over)
+            yield forward, host
+            assert by_ssh or not forward.transport.hands_over
+
+    return direct
+
+
+def test_bytes_arrive_whole_and_the_end_of_one_direction_is_passed_on(direct: Direct, service: Service) -> None:
     data = os.urandom(5_000_003)
-    with forwarded(ssh_host(), local(service.port)) as forward:
+    with direct(service.port) as (forward, _host):
         with forward.client() as client:
             received = _exchange(client, data)
         assert hashlib.sha256(received).digest() == hashlib.sha256(data).digest()
         counts = forward.tally.read()
         assert (counts.bytes_up, counts.bytes_down) == (len(data), len(data))
+
+
+def test_the_end_of_what_the_far_end_sends_is_passed_on_and_ends_the_connection(direct: Direct) -> None:
+    def end_first(far: socket.socket) -> None:
+        far.sendall(bytes(3_000_003))
+        far.shutdown(socket.SHUT_WR)
+        far.recv(1)
+
+    service = Service(end_first)
+    with direct(service.port) as (forward, _host), forward.client() as client:
+        with client.makefile("rb") as stream:
+            assert stream.read() == bytes(3_000_003)
+        # as with ssh -W; nobody is left to believe that it was heard
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            _send_until_refused(client)
+        _await(lambda: forward.tally.read().active == 0)
+        assert forward.tally.read().bytes_down == 3_000_003
+    service.stop()
+
+
+@handed
+def test_what_moves_is_counted_while_it_does(direct: Direct, service: Service) -> None:
+    with direct(service.port) as (forward, _host), forward.client() as client:
+        client.sendall(b"12345")
+        assert client.recv(5) == b"12345"
+
+        def counted() -> bool:
+            forward.transport.catch_up()
+            counts = forward.tally.read()
+            return (counts.bytes_up, counts.bytes_down) == (5, 5)
+
+        _await(counted)
+
+
+@handed
+def test_a_client_that_resets_ends_its_connection_only(direct: Direct) -> None:
+    ended = threading.Event()
+
+    def pour(far: socket.socket) -> None:
+        try:
+            while True:
+                far.sendall(bytes(1 << 16))
+        finally:
+            ended.set()
+
+    service = Service(pour)
+    with direct(service.port) as (forward, _host), forward.client() as other:
+        with forward.client() as client:
+            assert client.recv(1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert ended.wait(SECONDS)
+        _await(lambda: forward.tally.read().active == 1)
+        with other.makefile("rb") as stream:
+            assert stream.read(1 << 23) == bytes(1 << 23)
+    service.stop()
+
+
+@handed
+def test_who_is_not_answered_in_time_is_reset(direct: Direct) -> None:
+    with contextlib.ExitStack() as full:
+        deaf = full.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = deaf.getsockname()[1]
+        for _each in range(2):  # the kernel drops what comes then
+            filler = full.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        with direct(port, connect_timeout=0.3) as (forward, _host), forward.client() as client:
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            _await(lambda: "did not answer in time" in str(forward.tally.read().last_error))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_who_runs_short_of_descriptors_leaves_none_behind(
+    direct: Direct, service: Service, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    with contextlib.ExitStack() as stack:
+        forward, _host = stack.enter_context(direct(service.port))
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+        before, pipe2 = _descriptors(), os.pipe2
+        made: list[int] = []
+
+        def scarce(flags: int) -> tuple[int, int]:
+            if len(made) == left:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            made.append(flags)
+            return pipe2(flags)
+
+        def refused(*_what: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(os, "pipe2", scarce)
+        monkeypatch.setattr(forward.transport._master, "connection", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            forward.transport.connect(forward.spec.ports[0], time.monotonic() + SECONDS, client)
+        monkeypatch.undo()
+        assert _descriptors() == before
+
+
+def test_an_ssh_that_is_killed_resets_its_clients(direct: Direct, service: Service) -> None:
+    with direct(service.port) as (forward, _host), forward.client() as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        (ssh,) = [pid for pid in children_of(os.getpid()) if " -N " in command_of(pid)]
+        os.kill(ssh, signal.SIGKILL)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
 
 
 def test_bytes_go_both_ways_from_a_port_of_the_far_end(ssh_host: Hosts, service: Service) -> None:
@@ -150,10 +282,9 @@ def test_a_server_that_forbids_forwarding_is_named(ssh_host: Hosts, service: Ser
 
 
 def test_the_server_cutting_the_connection_resets_clients_and_the_next_one_is_served(
-    ssh_host: Hosts, service: Service
+    direct: Direct, service: Service
 ) -> None:
-    host = ssh_host()
-    with forwarded(host, local(service.port)) as forward:
+    with direct(service.port) as (forward, host):
         with forward.client() as client:
             client.sendall(b"x")
             assert client.recv(1) == b"x"
@@ -260,6 +391,8 @@ def test_ssh_ends_with_a_supervisor_that_is_killed(ssh_host: Hosts, service: Ser
             assert client.recv(1) == b"x"
             process.send_signal(signal.SIGKILL)
             assert await_exit(children, SECONDS) == []
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
     # what it left on disk goes with the next
     with forwarded(host, local(service.port)):
         pass
@@ -332,6 +465,13 @@ def test_a_context_is_reached_by_a_forward_under_its_own_host_key(ssh_host: Host
     (told,) = result.task("info").result["forwards"]
     assert told["connections"] >= 1
     assert_no_traceback(result)
+
+
+def _send_until_refused(client: socket.socket) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        client.sendall(b"more")
+        time.sleep(0.01)
 
 
 def _forward(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Forwarding:
     def _serve(self, client: socket.socket) -> None:
         try:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            channel = self._connect(time.monotonic() + self._timeout)
+            channel = self._connect(client, time.monotonic() + self._timeout)
             try:
                 channel.relay(client, self._count)
             finally:
@@ -75,11 +75,11 @@ class Forwarding:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _connect(self, deadline: float) -> Channel:
+    def _connect(self, client: socket.socket, deadline: float) -> Channel:
         pause = 0.05
         while True:
             try:
-                return self.transport.connect(PortPair(0, self._target), deadline)
+                return self.transport.connect(PortPair(0, self._target), deadline, client)
             except Unavailable:
                 if time.monotonic() + pause > deadline:
                     raise

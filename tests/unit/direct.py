@@ -50,13 +50,16 @@ class DirectTransport:
         if Path(self._parameters.get("short", "/nowhere")).exists():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    def connect(self, port: PortPair, deadline: float) -> DirectChannel:
-        del deadline
+    def connect(self, port: PortPair, deadline: float, client: socket.socket | None = None) -> DirectChannel:
+        del deadline, client
         self._look()
         try:
             return DirectChannel(socket.create_connection((self._host, int(port.target)), timeout=5))
         except ConnectionRefusedError as exc:
             raise Unavailable(f"port {port.target} of {self._host} refuses connections") from exc
+
+    def catch_up(self) -> None:
+        pass
 
     def bound(self) -> tuple[int, ...]:
         return ()
@@ -85,7 +88,6 @@ class DirectChannel:
         down.join()
         if self._cut:
             raise self._cut[0]
-        client.close()
         self._far.close()
 
     def _move(self, source: socket.socket, target: socket.socket, count: Callable[[int], None]) -> None:

@@ -100,9 +100,9 @@ class Backend(ABC):
     def missing(self) -> str | None:
         """Return why this node cannot use the backend, or None if it can."""
 
-    @abstractmethod
     def unused(self) -> str | None:
         """Return why it does not manage the links of this node, although it could, or None if it does."""
+        return None
 
     @abstractmethod
     def render(self, interface: Interface, name: str) -> tuple[ConfigFile, ...]:
@@ -130,5 +130,8 @@ class Backend(ABC):
         return []
 
     def untell(self) -> Sequence[Sequence[str]]:
-        """Return the commands that make a daemon read our files again after the guard has put them back."""
+        """Return the commands that make a daemon read our files again after the guard has put them back.
+
+        They run after the files and before the links: a daemon that forgets a file of ours may take addresses away.
+        """
         return ()

@@ -63,7 +63,7 @@ def configure(system: System, request: Request) -> Report:
     with one_run(system):
         warnings = _recover(system, request.check)
         run = _Run(system, request, _backends.choose(system, request.backend), parse(request.interfaces), warnings)
-        plan = run.plan()
+        plan = run.plan(run.observed())
         if request.check or not plan.groups:
             return run.planned(plan)
         return run.carry_out(plan)
@@ -105,9 +105,12 @@ class _Run:
     config: NodeConfig
     warnings: list[str]
 
-    def plan(self) -> Plan:
-        """Look at the node and plan."""
-        observed = observe(self.system, self.config, self.request.connected)
+    def observed(self) -> Observed:
+        """Look at the node."""
+        return observe(self.system, self.config, self.request.connected)
+
+    def plan(self, observed: Observed) -> Plan:
+        """Plan what is to be done."""
         return make_plan(self.config, observed, self.request.policy, self.backend.render)
 
     def planned(self, plan: Plan) -> Report:
@@ -162,9 +165,9 @@ class _Run:
 
     def _changed(self, plan: Plan, reasons: dict[Target, str], rolled_back: str | None) -> Report:
         """Report what the node looks like now, whatever was meant to be done."""
-        again = self.plan()
-        links = observe_links(self.system)
-        now = look(links, _backends.all_own(self.system), plan.before.links.keys())
+        observed = self.observed()
+        again = self.plan(observed)
+        now = look(observed.links, observed.files, plan.before.links.keys())
         reasons = {**_unlasting(plan, again), **reasons}
         outcomes = []
         for target in plan.targets:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 MODE = 0o600
 
@@ -31,6 +33,18 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def open_regular(path: Path) -> BinaryIO | None:
+    """Open a file for reading, also through a symbolic link; None for what is none (a FIFO would hold us up).
+
+    :raises OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None
 
 
 def write(path: Path, content: bytes, mode: int = MODE) -> None:

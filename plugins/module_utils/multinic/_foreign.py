@@ -12,11 +12,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Iterator
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
+from ansible_collections.manifold.core.plugins.module_utils.multinic._files import open_regular
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import PREFIX
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
 
@@ -91,10 +91,12 @@ def _names(system: System, folder: str) -> list[str]:
 def _read(system: System, path: str, seen: set[tuple[int, int]]) -> bytes | None:
     """Return a file's content; None for what is no file, leads nowhere, or was read before (/lib may be /usr/lib)."""
     try:
-        descriptor = os.open(real_path(system, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) in seen:
+        stream = open_regular(real_path(system, path))
+        if stream is None:
+            return None
+        with stream:
+            status = os.fstat(stream.fileno())
+            if (status.st_dev, status.st_ino) in seen:
                 return None
             seen.add((status.st_dev, status.st_ino))
             content = stream.read(_MOST + 1)

@@ -59,42 +59,48 @@ class Armed:
         return max(0.0, self._snapshot.deadline - time.monotonic())
 
     def fence(self) -> None:
-        """Make sure that the change may still go on. :raises GuardError: the guard has gone off."""
+        """Make sure that the change may still go on. :raises GuardError: the guard has restored the node."""
         if self._state.decided(self._snapshot.nonce):
-            raise self._gone_off(None)
+            self.disarm()
 
     def undo(self, indexes: Iterable[int], paths: Iterable[str]) -> tuple[str, ...]:
         """Put back these links and files alone, and go on; return what could not be put back."""
         return put_back(self._system, self._snapshot.only(indexes, paths))
 
-    def disarm(self) -> None:
-        """Keep the change and leave nothing armed. :raises GuardError: the guard was faster, the node was restored."""
+    def disarm(self) -> tuple[str, ...]:
+        """Keep the change and leave nothing armed.
+
+        :return: what could not be taken away; it does no harm.
+        :raises GuardError: the guard was faster, the node was restored.
+        """
         undone = self._state.keep(self._snapshot.nonce, _ITSELF)
-        if undone is not None:
-            # This process may have gone on with the change after the guard had restored the node.
-            problems = put_back(self._system, self._snapshot)
-            self._leave_nothing()
-            raise self._gone_off(replace(undone, problems=problems))
+        if undone is None:
+            return self._leave_nothing()
+        # This process may have gone on with the change after the guard had restored the node.
+        problems = put_back(self._system, self._snapshot)
         self._leave_nothing()
+        left = f"; not put back: {'; '.join(problems)}" if problems else ""
+        raise GuardError(
+            f"the change was not confirmed in time, so the guard ({self.kind}) has restored the node{left}"
+        )
 
     def restore(self) -> Restored:
         """Undo the change and leave nothing armed. :raises GuardError: somebody else has been at it for too long."""
         restored = self._state.restore(self._snapshot.nonce, _ITSELF)
         if restored is None or restored.by != _ITSELF:
-            restored = Restored(self._snapshot.nonce, "the guard", time.time(), put_back(self._system, self._snapshot))
+            problems = put_back(self._system, self._snapshot)
+            restored = Restored(self._snapshot.nonce, "the guard", time.time(), problems)
         self._leave_nothing()
         return restored
 
-    def _gone_off(self, restored: Restored | None) -> GuardError:
-        problems = f"; not put back: {'; '.join(restored.problems)}" if restored and restored.problems else ""
-        return GuardError(
-            f"the change was not confirmed in time, so the guard ({self.kind}) has restored the node{problems}"
-        )
-
-    def _leave_nothing(self) -> None:
-        self._guard.disarm()
+    def _leave_nothing(self) -> tuple[str, ...]:
+        try:
+            self._guard.disarm()
+        except GuardError as exc:
+            return (str(exc),)
         self._state.take_report()
         self._state.tidy()
+        return ()
 
 
 def arm(snapshot: Snapshot, guard: Guard, seconds: float) -> Armed:
@@ -130,10 +136,9 @@ def recover(system: System) -> Restored | None:
     """
     state = State(system)
     restored = state.restore(None, "this run, for an earlier one that was killed")
-    report = state.take_report()
     if state.left_over():
         for guard in _guards.every(system):
             if guard.missing() is None:
                 guard.disarm()
         state.tidy()
-    return restored or report
+    return state.take_report() or restored

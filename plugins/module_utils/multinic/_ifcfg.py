@@ -42,9 +42,6 @@ class Ifcfg(Backend):
             return None
         return f"the network service of ifcfg files is not installed (no {FOLDER}/ifup-eth); install network-scripts"
 
-    def unused(self) -> str | None:
-        return None
-
     def render(self, interface: Interface, name: str) -> tuple[ConfigFile, ...]:
         text = head(interface, name) + _TEXT.format(name=name, mac=interface.mac.upper())
         if interface.mtu is not None:

@@ -63,15 +63,14 @@ def object_to(interface: Interface, observed: Observed, allow_up: bool) -> Objec
 
 def why_not(link: Link, observed: Observed, allow_up: bool = False) -> str | None:
     """Return why a NIC may not be taken, or None."""
-    twins = _twins(observed.with_mac(link.mac))
-    if twins is not None:
-        return twins
+    owned = observed.owns(link)
+    reason = _twins(observed.with_mac(link.mac)) or (None if owned else _in_charge(link, observed.connected, owned))
+    if reason is not None:
+        return reason
     claiming = [claim.path for claim in observed.claims if claim.mac == link.mac]
     if claiming:
         return f"{link.name} ({link.mac}) is configured by {', '.join(claiming)}; take it out of there first"
-    if observed.owns(link):
-        return None
-    return _in_charge(link, observed.connected, adopted=False) or (None if allow_up else _in_use(link))
+    return None if owned or allow_up else _in_use(link)
 
 
 def _twins(found: Sequence[Link]) -> str | None:
@@ -99,10 +98,10 @@ def _in_use(link: Link) -> str | None:
 
 def untouchable(link: Link, observed: Observed) -> str | None:
     """Return why a link must not be changed in any case: the node is reached by it, or it is not alone with its MAC."""
-    return _twins(observed.with_mac(link.mac)) or _in_charge(link, observed.connected, adopted=observed.owns(link))
+    return _twins(observed.with_mac(link.mac)) or _in_charge(link, observed.connected, observed.owns(link))
 
 
-def _in_charge(link: Link, connected: Collection[str], *, adopted: bool) -> str | None:
+def _in_charge(link: Link, connected: Collection[str], owned: bool) -> str | None:
     """Return why a link must not be changed, whoever allows it.
 
     A NIC that is ours may have routes for the rule-based routing of its own address, and what routers announce.
@@ -111,7 +110,7 @@ def _in_charge(link: Link, connected: Collection[str], *, adopted: bool) -> str 
         if str(address.ip) in connected:
             return f"{link.name} ({link.mac}) has {address.ip}, by which this node is reached just now"
     for route in link.routes:
-        if route.destination == "default" and not (adopted and (route.table != "main" or route.protocol == "ra")):
+        if route.destination == "default" and not (owned and (route.table != "main" or route.protocol == "ra")):
             return f"{link.name} ({link.mac}) carries the default route"
     return None
 

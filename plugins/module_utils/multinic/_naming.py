@@ -37,12 +37,16 @@ def choose_names(
     chosen: dict[int, str] = {}
     free = [name for name in NAMES if name not in kept]
     rounds: tuple[Callable[[Interface], str | None], ...] = (
-        lambda interface: interface.name,
         lambda interface: by_id.get(interface.id),
         lambda interface: by_mac.get(interface.mac),
         lambda interface: links.get(interface.mac),
     )
-    ordered = sorted(interfaces, key=lambda interface: interface.id)
+    for interface in interfaces:
+        # who pinned a name that is taken does not want another
+        if interface.name in free:
+            chosen[interface.id] = interface.name
+            free.remove(interface.name)
+    ordered = sorted((each for each in interfaces if each.name is None), key=lambda interface: interface.id)
     for preferred in rounds:
         for interface in ordered:
             name = preferred(interface)
@@ -50,8 +54,7 @@ def choose_names(
                 chosen[interface.id] = name
                 free.remove(name)
     for interface in ordered:
-        # who pinned a name that is taken does not want another
-        if interface.id not in chosen and interface.name is None and free:
+        if interface.id not in chosen and free:
             chosen[interface.id] = free.pop(0)
     return chosen
 

@@ -7,8 +7,10 @@ What a running NetworkManager does with a link was measured (tests/integration/t
 
 - A link that ``ip`` has set up belongs to nobody (``connected (externally)``): loading or forgetting our profile
   changes nothing about it.
-- A link that runs on our profile, as after a boot, keeps what the profile said when it was activated. So a profile
-  that changed is reapplied, which keeps the addresses that are right and never takes the link down.
+- A link that runs on our profile, as after a boot, is left as ``ip`` changed it, too: what the profile says now counts
+  from the next activation on, and when NetworkManager is started anew.
+- If ``ip`` takes such a link down and up, which a new name needs, NetworkManager may not notice. Then it brings old
+  IPv6 addresses back, but never the fe80:: one. There the profile is activated again.
 - Where another profile has the link (one that NetworkManager made up to try DHCP, for instance), it would remove our
   address when it gives up. There our profile is activated, which takes the address away and back within 0.2 s.
 - A profile is known by its UUID. It is made of the MAC, so that the NIC keeps its profile under another name.
@@ -36,6 +38,8 @@ _LINK = re.compile(rf"70-{PREFIX}[0-9]\.link")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "multinic.manifold.core")
 _ACTIVATING, _ACTIVATED = 40, 100  # NMDeviceState
 _SECONDS = 15
+_NOT_LOADED = "Could not load file"
+"""What ``nmcli connection load`` says, and ends with status 0, of a file that NetworkManager does not take."""
 
 # The priority lets a profile for any Ethernet NIC lose against ours. The fe80:: address is what the kernel gives.
 _KEYFILE = """\
@@ -70,11 +74,6 @@ Name={name}
 # The links go back to what they were after this, so nothing may be under way any more when it ends.
 _UNTELL = """\
 nmcli connection load "$@"
-for slot in 0 1 2 3 4 5 6 7 8 9; do
-  case $(nmcli -g GENERAL.STATE device show {prefix}$slot 2>&1) in
-    '100 (connected)') nmcli device reapply {prefix}$slot ;;
-  esac
-done
 for try in 1 2 3 4 5 6 7 8 9 10; do
   nmcli -g STATE device | grep -q deactivating || break
   sleep 0.5
@@ -118,21 +117,26 @@ class NetworkManager(Backend):
         if not runs(self.system):
             return ()
         paths = [f"{PROFILES}/{PREFIX}{slot}.nmconnection" for slot in range(SLOTS)]
-        return (("sh", "-c", _UNTELL.format(prefix=PREFIX), "sh", *paths),)
+        return (("sh", "-c", _UNTELL, "sh", *paths),)
 
     def _settle(self, record: Record) -> list[str]:
-        """Let a link that NetworkManager has run on our profile as it is now."""
+        """Let a link that NetworkManager has run on our profile."""
         shown = self.system.run(["nmcli", "-g", "GENERAL.STATE,GENERAL.CON-UUID", "device", "show", record.name])
         state, _sep, profile = shown.stdout.strip().partition("\n")
         number = int(state.split(" ")[0]) if state[:1].isdigit() else 0
         if shown.rc != 0 or not _ACTIVATING <= number <= _ACTIVATED or "externally" in state:
             return []
         ours = _uuid(record.mac)
-        if profile == ours and number == _ACTIVATED:
-            argv = ["nmcli", "device", "reapply", record.name]
-        else:
-            argv = ["nmcli", "--wait", str(_SECONDS), "connection", "up", "uuid", ours, "ifname", record.name]
+        if profile == ours and number == _ACTIVATED and not self._lost_link_local(record.name):
+            return []
+        argv = ["nmcli", "--wait", str(_SECONDS), "connection", "up", "uuid", ours, "ifname", record.name]
         return _warnings(self.system.run(argv, _SECONDS * 2), f"did not take our profile for {record.name}")
+
+    def _lost_link_local(self, name: str) -> bool:
+        if self.system.run(["cat", f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6"]).stdout.strip() != "0":
+            return False
+        shown = self.system.run(["ip", "-6", "-oneline", "address", "show", "dev", name, "scope", "link"])
+        return shown.rc == 0 and not shown.stdout.strip()
 
 
 def runs(system: System) -> bool:
@@ -141,7 +145,7 @@ def runs(system: System) -> bool:
 
 
 def _warnings(ran: Ran, what: str) -> list[str]:
-    if ran.rc == 0:
+    if ran.rc == 0 and _NOT_LOADED not in ran.stderr:
         return []
     return [f"NetworkManager {what}, it will at the next boot: {ran.stderr.strip() or ran.stdout.strip()}"]
 

@@ -14,6 +14,7 @@ from typing import Sequence
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._backend import OwnFile, record_of
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
+from ansible_collections.manifold.core.plugins.module_utils.multinic._files import open_regular
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
 
 _MOST = 65536
@@ -55,12 +56,12 @@ def _own(seen: Path, path: str) -> OwnFile:
 def _content(seen: Path) -> str:
     """Return the beginning of a file, also through a symbolic link; nothing of what is no regular file."""
     try:
-        descriptor = os.open(seen, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stream = open_regular(seen)
     except OSError as exc:
         if exc.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):  # a link to nowhere, a socket
             return ""
         raise
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            return ""
+    if stream is None:
+        return ""
+    with stream:
         return stream.read(_MOST).decode(errors="replace")

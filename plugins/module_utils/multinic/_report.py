@@ -42,11 +42,6 @@ class Outcome:
     changed: bool = False
     reason: str | None = None
 
-    @property
-    def good(self) -> bool:
-        """Whether this is what was wanted."""
-        return self.state in (State.CONFIGURED, State.REMOVED)
-
     def as_dict(self) -> dict[str, Any]:
         """Return the plain values for the result of a task."""
         return {
@@ -85,12 +80,13 @@ class Report:
         """Return why the task fails, or None."""
         if self.rolled_back is not None:
             return f"The node was put back as it was: {self.rolled_back}"
-        bad = [outcome for outcome in self.outcomes if not outcome.good]
-        limit = {FailOn.ANY: 1, FailOn.ALL: len(self.outcomes), FailOn.NEVER: len(self.outcomes) + 1}[fail_on]
+        wanted = [outcome for outcome in self.outcomes if outcome.state is not State.REMOVED]
+        bad = [outcome for outcome in wanted if outcome.state is not State.CONFIGURED]
+        limit = {FailOn.ANY: 1, FailOn.ALL: len(wanted), FailOn.NEVER: len(wanted) + 1}[fail_on]
         if not bad or len(bad) < limit:
             return None
         reasons = "; ".join(f"{_label(outcome)}: {outcome.reason}" for outcome in bad)
-        return f"{len(bad)} of {len(self.outcomes)} interfaces could not be configured: {reasons}"
+        return f"{len(bad)} of {len(wanted)} interfaces could not be configured: {reasons}"
 
     def as_result(self) -> dict[str, Any]:
         """Return the result of a task."""

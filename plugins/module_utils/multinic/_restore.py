@@ -50,14 +50,20 @@ class _Attempt:
                 _put_back_file(self._system, file)
             except OSError as exc:
                 self._problem(f"{file.path}: {exc.strerror or exc}")
-        if self._snapshot.boot_id == boot_id():
-            try:
-                self._put_back_links()
-            except NodeError as exc:
-                self._problem(str(exc))
+        self._links()
         for command in self._snapshot.commands:
             self._run(*command)
+        if self._snapshot.commands:
+            self._links()  # a daemon that forgot one of our files took addresses away
         return tuple(self._problems)
+
+    def _links(self) -> None:
+        if self._snapshot.boot_id != boot_id():
+            return
+        try:
+            self._put_back_links()
+        except NodeError as exc:
+            self._problem(str(exc))
 
     def _put_back_links(self) -> None:
         """The links first, one property after the other, and at last the routes, which need all of them."""

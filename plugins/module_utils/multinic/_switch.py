@@ -19,7 +19,7 @@ import time
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Sequence
+from typing import NoReturn, Sequence
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import MultinicError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._state import State
@@ -82,9 +82,14 @@ def _watch(state: State, nonce: str) -> int:
         state.stop_listening()
     except BaseException:
         traceback.print_exc()
-        status = 1
+        status, asking = 1, None
+    return _exit(status, asking)
+
+
+def _exit(status: int, asking: socket.socket | None) -> NoReturn:
+    """End at once: whoever asked reads the end of the connection, but not before this process has ended."""
+    del asking  # the caller holds it still
     sys.stderr.flush()
-    # At once, so that whoever holds the other end of `asking` learns that this process has ended, and not before.
     os._exit(status)
 
 

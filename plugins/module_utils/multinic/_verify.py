@@ -24,7 +24,6 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._system imp
 _PAUSE = 0.2
 _ATTEMPT = 1.0  # seconds that one attempt may take, unless it is a command
 _ENDPOINT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})")
-_ANSWERED = ("REACHABLE", "PERMANENT", "NOARP")
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,14 @@ class Gateway(Check):
 
         What the kernel knows of the neighbour may be from before the change, so it is made to ask again.
         """
+        until = time.monotonic() + min(seconds, 4 * _ATTEMPT)  # the kernel asks three times, a second apart
         if echo(self.address, self.device, min(seconds, _ATTEMPT)):
             return None
         neighbour = ["ip", "neighbour", "change", self.address, "dev", self.device, "nud", "probe"]
         if self._neighbour() not in ("", "INCOMPLETE", "FAILED") and self.system.run(neighbour).rc == 0:
-            until = time.monotonic() + min(seconds, 4.0)  # the kernel asks three times, a second apart
             while self._neighbour() == "PROBE" and time.monotonic() < until:
                 time.sleep(_PAUSE / 4)
-        return None if self._neighbour() in _ANSWERED else "no answer to ICMP echo nor as a neighbour"
+        return None if self._neighbour() == "REACHABLE" else "no answer to ICMP echo nor as a neighbour"
 
     def _neighbour(self) -> str:
         said = self.system.checked(["ip", "-json", "neighbour", "show", "to", self.address, "dev", self.device])

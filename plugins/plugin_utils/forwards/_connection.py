@@ -25,6 +25,8 @@ from ._transport import Channel, Transport
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 """What passes as soon as other connections have ended."""
+_RESET_ON_CLOSE, _NO_LINGER = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
+"""``struct linger`` of socket(7): on, with no time to linger; and off."""
 
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 """A client whose machine is gone without a word is noticed after two minutes."""
@@ -44,11 +46,13 @@ def serve(client: socket.socket, port: PortPair, number: int, line: Line) -> Non
     """Serve one client to its end; whatever happens to it stays here."""
     try:
         prepare(client)
-        channel = open_channel(line, port, time.monotonic() + line.connect_timeout(), _still_there(client))
+        deadline = time.monotonic() + line.connect_timeout()
+        channel = open_channel(line, port, deadline, _still_there(client), client)
         try:
             channel.relay(client, line.tally.moved)
         finally:
             channel.close()
+        _settle(client)
     except Exception as exc:  # one connection must not harm another, whatever its transport raises
         line.tally.failed(_reason(exc))
         line.log(f"connection {number} to port {port.target}: {_reason(exc)}")
@@ -58,25 +62,40 @@ def serve(client: socket.socket, port: PortPair, number: int, line: Line) -> Non
 
 
 def prepare(client: socket.socket) -> None:
-    """Set a client's socket up for a relay."""
+    """Set a client's socket up for a relay. Until it has ended well, it is reset by whatever closes it.
+
+    So it is, too, if this process is killed.
+    """
     client.setblocking(True)
     if client.family == socket.AF_UNIX:
         return  # it came by way of the far end
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
         client.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def _settle(client: socket.socket) -> None:
+    """Let a socket be closed in peace: the kernel goes on sending what its peer has not got yet."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+
+
 def reset(client: socket.socket) -> None:
     """Close a socket so that its peer sees an error and not the end of the data."""
     with contextlib.suppress(OSError):
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     client.close()
 
 
-def open_channel(line: Line, port: PortPair, deadline: float, pause: Callable[[float], bool]) -> Channel:
-    """Connect to the far end, again and again until ``deadline``.
+def open_channel(
+    line: Line,
+    port: PortPair,
+    deadline: float,
+    pause: Callable[[float], bool],
+    client: socket.socket | None = None,
+) -> Channel:
+    """Connect to the far end, for a client or to see that it is there, again and again until ``deadline``.
 
     ``pause`` waits that many seconds, and says whether to go on. Raises ForwardError if there is no use in waiting, and
     Unavailable when the time is up.
@@ -84,7 +103,7 @@ def open_channel(line: Line, port: PortPair, deadline: float, pause: Callable[[f
     seconds = _FIRST_PAUSE
     while True:
         try:
-            channel = line.transport.connect(port, deadline)
+            channel = line.transport.connect(port, deadline, client)
         except (Unavailable, OSError) as exc:
             if isinstance(exc, OSError) and exc.errno not in _SHORT_OF and not isinstance(exc, ConnectionError):
                 raise

@@ -77,11 +77,13 @@ def answer(connection: socket.socket, respond: Respond) -> bool:
     try:
         request = json.loads(data)
     except ValueError:
+        request = None
+    if not isinstance(request, dict):
         _close(fds)
         return False
     try:
         _send(connection, respond(request, fds))
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, TypeError):  # of what was asked; a forward must not end for that
         return False
     return True
 

@@ -77,7 +77,6 @@ class KubeChannel:
             self._give_back(clean=relay.is_clean)
             if not relay.client_ended:
                 self._linger(client)
-            client.close()
         finally:
             self._give_back(clean=False)
             self._origin.ended(self)

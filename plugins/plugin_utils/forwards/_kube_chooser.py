@@ -58,7 +58,9 @@ class Chooser:
                 self._ask(deadline, fresh)
             picture, refused = self._seen, self._refused
         if picture is None:
-            raise refused or Unavailable("it is not known yet what the target leads to")
+            if refused is not None:
+                raise refused.with_traceback(None)  # else it would keep what each of those who saw it was doing
+            raise Unavailable("it is not known yet what the target leads to")
         return picture, self._of(picture)
 
     def is_gone(self, pod: Pod, deadline: float) -> bool:

@@ -12,6 +12,7 @@ Rights that the user of the context needs in the namespace: ``get`` on services,
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -70,7 +71,12 @@ class KubernetesTransport:
         except Unreachable as exc:
             raise ForwardError(str(exc)) from exc
 
-    def connect(self, port: PortPair, deadline: float) -> KubeChannel:
+    def connect(
+        self,
+        port: PortPair,
+        deadline: float,
+        client: socket.socket | None = None,  # noqa: ARG002 -- relay is told of it soon enough
+    ) -> KubeChannel:
         """Connect to a port; see Transport. A pod that refuses says so later, and then another try is made."""
         channel = KubeChannel(self.attempt(port.target, deadline), _Tries(self, port.target), deadline)
         with self._lock:
@@ -80,6 +86,9 @@ class KubernetesTransport:
             channel.close()
             raise Unavailable("the forward has ended")
         return channel
+
+    def catch_up(self) -> None:
+        """Do nothing: what moves is counted as it does."""
 
     def bound(self) -> tuple[FarListener, ...]:
         """Return nothing: no port of a pod listens for this machine."""

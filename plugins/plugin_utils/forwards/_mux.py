@@ -71,11 +71,11 @@ class MuxConnection:
         """Return a descriptor that becomes readable when the channel of this connection, or the master, has ended."""
         return self._socket.fileno()
 
-    def open_channel(self, host: str, port: int, source: int, target: int, deadline: float) -> None:
+    def open_channel(self, host: str, port: int, source: int, target: int, deadline: float) -> int:
         """Connect to a port as the far end sees it; return when it has accepted, raise Refused if it does not.
 
         What ssh then reads from the descriptor ``source`` goes there, and what comes from there goes to ``target``. It
-        has duplicates of both. The channel ends with this connection.
+        has duplicates of both. The channel ends with this connection. Returns the number that ssh has given it.
         """
         request = self._next(_NEW_STDIO_FORWARD) + _string("") + _string(host) + struct.pack(">I", port)
         self._send(request, deadline)
@@ -87,7 +87,9 @@ class MuxConnection:
             raise
         except OSError as exc:
             raise MuxError(str(exc)) from exc
-        self._answer(_SESSION_OPENED, deadline)
+        answer = self._answer(_SESSION_OPENED, deadline)
+        number: int = struct.unpack_from(">I", answer, 4)[0]
+        return number
 
     def listen(self, bind: str, port: int, path: str, deadline: float) -> int:
         """Let the far end listen on a port; what connects there is connected to the Unix socket ``path`` here.

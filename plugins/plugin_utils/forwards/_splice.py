@@ -13,6 +13,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from .._linux import PIPE_SIZE, splice
 
@@ -44,6 +45,23 @@ class LargePipes:
     def give_back(self) -> None:
         """Tell that a large pipe was closed, or will be at once."""
         self._left.release()
+
+
+class Moving(Protocol):
+    """One direction, as ``relay`` sees it."""
+
+    target: int
+    """The descriptor it ends at."""
+    done: bool
+    moved: int
+    """Bytes that were moved since somebody set this to 0."""
+
+    @property
+    def awaits(self) -> tuple[int, int]:
+        """The descriptor it waits for, and the event."""
+
+    def advance(self) -> None:
+        """Do what can be done now; raise OSError if an end is broken."""
 
 
 class Flow:
@@ -157,7 +175,7 @@ class Pace:
             time.sleep(self._NAP)
 
 
-def relay(ask: Flow, answer: Flow, count: Callable[[int, int], None], half_open: float) -> None:
+def relay(ask: Flow, answer: Moving, count: Callable[[int, int], None], half_open: float) -> None:
     """Move both directions until both have ended: ``ask`` comes from who connected, ``answer`` goes there.
 
     When the answer has ended, who asked is given up once it was silent for ``half_open`` seconds. ``count`` is told
@@ -171,9 +189,10 @@ def relay(ask: Flow, answer: Flow, count: Callable[[int, int], None], half_open:
         if not ready:
             ask.finish()
         try:
-            for flow in (ask, answer):
-                if not flow.done and flow.awaits[0] in ready:
-                    _advance(flow, flow is ask)
+            if not ask.done and ask.awaits[0] in ready:
+                _advance(ask)
+            if not answer.done and answer.awaits[0] in ready:
+                answer.advance()
         finally:
             if moved := ask.moved + answer.moved:
                 count(ask.moved, answer.moved)
@@ -181,17 +200,17 @@ def relay(ask: Flow, answer: Flow, count: Callable[[int, int], None], half_open:
         pace.note(waited, moved)
 
 
-def _await(ask: Flow, answer: Flow, milliseconds: float | None) -> dict[int, int]:
+def _await(ask: Flow, answer: Moving, milliseconds: float | None) -> dict[int, int]:
     """Return the descriptors that something happened to; raise ConnectionResetError if who asked is gone."""
     events: dict[int, int] = {}
-    for flow in (ask, answer):
+    moving: tuple[Moving, ...] = (ask, answer)
+    for flow in moving:
         if not flow.done:
             fd, event = flow.awaits
             events[fd] = events.get(fd, 0) | event
     if ask.done:
-        events.setdefault(
-            answer.target, 0
-        )  # it may break while there is nothing for it: poll tells without being asked
+        # it may break while there is nothing for it: poll tells without being asked
+        events.setdefault(answer.target, 0)
     poller = select.poll()
     for fd, event in events.items():
         poller.register(fd, event)
@@ -201,14 +220,14 @@ def _await(ask: Flow, answer: Flow, milliseconds: float | None) -> dict[int, int
     return ready
 
 
-def _advance(flow: Flow, may_be_refused: bool) -> None:
-    """Move one direction. A far end that takes nothing more ends that one only."""
+def _advance(ask: Flow) -> None:
+    """Move what is asked. A far end that takes nothing more ends that direction only."""
     try:
-        flow.advance()
+        ask.advance()
     except OSError as exc:
-        if not may_be_refused or exc.errno != errno.EPIPE:
+        if exc.errno != errno.EPIPE:
             raise
-        flow.finish()
+        ask.finish()
 
 
 def close_all(fds: list[int]) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -22,12 +21,11 @@ from ..contexts._ssh_diagnosis import diagnose
 from ._errors import Unavailable
 from ._mux import MuxConnection, MuxError, Refused
 from ._ssh_login import SshLogin
+from ._ssh_words import VERBOSE, SshWords, can_tell_ends
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two starts; doubled as long as no login succeeds."""
 
-_KEEP_WORDS = 1 << 18
-"""Bytes of what ssh says that are kept; it has a line for every connection that is refused."""
 _ALIVE_SECONDS, _ALIVE_TIMES = 10, 3
 _PREPARE_SECONDS = 20.0
 _END_SECONDS = 5.0
@@ -92,8 +90,8 @@ class SshMaster:
         self._failures = 0
         self._logins = 0
         self._closing = False
-        self._words = os.memfd_create("ssh", os.MFD_CLOEXEC)
-        fcntl.fcntl(self._words, fcntl.F_SETFL, os.O_APPEND)
+        self.words = SshWords()
+        self._options = dict(_OPTIONS)
         self._environment = {**os.environ, **login.environment, **self._answering_password()}
         self._thread = threading.Thread(target=self._keep, name="ssh", daemon=True)
 
@@ -104,6 +102,7 @@ class SshMaster:
 
     def start(self) -> None:
         """Start ssh for the first time."""
+        self.words.start()
         self._thread.start()
 
     def await_login(self, deadline: float) -> None:
@@ -146,9 +145,7 @@ class SshMaster:
 
     def refusal(self) -> str:
         """Return what ssh said last about a channel that was refused; empty if it said nothing."""
-        found = re.findall(r"^channel \d+: open failed: (.*?)\s*$", self._said(), re.MULTILINE)
-        if os.fstat(self._words).st_size > _KEEP_WORDS:
-            os.ftruncate(self._words, 0)
+        found = re.findall(r"^channel \d+: open failed: (.*?)\s*$", self.words.said(), re.MULTILINE)
         return found[-1] if found else ""
 
     def close(self) -> None:
@@ -167,10 +164,13 @@ class SshMaster:
             if self._thread.is_alive() and process is not None:
                 process.kill()
                 self._thread.join(_END_SECONDS)
+        self.words.close()
 
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
+        if can_tell_ends(self._login.argv[0], self._environment):
+            self._options.update([VERBOSE])
         pause = FIRST_PAUSE
         while not self._closing:
             logged_in = self._run_once()
@@ -181,7 +181,7 @@ class SshMaster:
     def _run_once(self) -> bool:
         """Run ssh from its start to its end; return whether it logged in."""
         socket = self._folder / f"c{self._logins + self._failures}"
-        os.ftruncate(self._words, 0)
+        self.words.begin()
         try:
             process = self._spawn(socket)
         except OSError as exc:
@@ -218,7 +218,7 @@ class SshMaster:
         return ""
 
     def _spawn(self, socket: Path) -> subprocess.Popen[bytes]:
-        options = {**_OPTIONS, "ControlPath": str(socket).replace("%", "%%")}
+        options = {**self._options, "ControlPath": str(socket).replace("%", "%%")}
         if self._login.password:
             options["NumberOfPasswordPrompts"] = "1"
         ssh, *rest = self._login.argv
@@ -229,8 +229,8 @@ class SshMaster:
         return subprocess.Popen(
             [*self._tether(), *argv],
             stdin=subprocess.DEVNULL,
-            stdout=self._words,
-            stderr=self._words,
+            stdout=self.words.fd,
+            stderr=self.words.fd,
             env=self._environment,
             cwd=self._login.folder,
             start_new_session=True,
@@ -279,6 +279,7 @@ class SshMaster:
                 self._socket = None
 
     def _ended(self, socket: Path, logged_in: bool, words: str) -> None:
+        self.words.end()
         with contextlib.suppress(OSError):
             socket.unlink()
         with self._changed:
@@ -291,16 +292,12 @@ class SshMaster:
             self._log(f"the SSH connection to {self._login.destination} {'ended' if logged_in else 'failed'}: {words}")
 
     def _last_words(self, status: int) -> str:
-        said = self._said()
+        said = self.words.said()
         found = diagnose(said)
         if found is not None:
             return sentence(found.cause, found.remedy)
         lines = [line for line in said.splitlines() if line.strip() and not line.startswith(("channel ", "Warning: "))]
         return lines[-1].strip() if lines else f"ssh ended with status {status}"
-
-    def _said(self) -> str:
-        size = os.fstat(self._words).st_size
-        return os.pread(self._words, _KEEP_WORDS, max(0, size - _KEEP_WORDS)).decode(errors="replace")
 
     def _answering_password(self) -> dict[str, str]:
         """Return what makes ssh read the password: from a file in memory of this process, which it is told to find."""

@@ -13,30 +13,25 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from ._burrow import Burrow
 from ._errors import ForwardError, Unavailable
+from ._handed import Handed, sent_by
 from ._mux import MuxConnection, MuxError, Refused
 from ._spec import Direction, ForwardSpec, PortPair
-from ._splice import Flow, LargePipes, close_all, relay
+from ._splice import LargePipes
 from ._ssh_arrivals import Arrivals
+from ._ssh_channel import HandedChannel, PipedChannel, Shared, SocketChannel, SshChannel, reset_now
 from ._ssh_login import SshLogin
 from ._ssh_master import LoginError, SshMaster
-from ._transport import Channel, FarListener
+from ._transport import FarListener
 
-HALF_OPEN_SECONDS = 120.0
-"""How long a client may stay silent after the far end has ended its direction."""
-_ALIVE_SECONDS = 5.0
 _LATE_SECONDS = 600.0
 """How long an answer is waited for that comes too late for who asked."""
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""``struct linger`` of socket(7): on, no time to linger."""
 
 
 def ssh_transport(spec: ForwardSpec, parameters: Mapping[str, Any], log: Callable[[str], None]) -> SshTransport:
@@ -55,14 +50,19 @@ class SshTransport:
         if spec.direction is Direction.REMOTE:
             self._arrivals = Arrivals(spec, self._burrow.path, login.destination)
         self._master = SshMaster(login, self._burrow.path, log, self._arrivals.ask if self._arrivals else None)
-        self._large = LargePipes()
+        self._shared = Shared(self._master, LargePipes(), self._forget)
         self._lock = threading.Lock()
-        self._channels: set[Channel] = set()
+        self._channels: set[SshChannel] = set()
         self._started = False
 
     @property
     def restarts(self) -> int:
         return self._master.restarts
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether ssh writes to clients itself; an old one, or one that was started just now, does not."""
+        return self._master.words.tell_ends
 
     def describe(self) -> str:
         return f"SSH to {self._login.destination}"
@@ -83,55 +83,107 @@ class SshTransport:
             for index, _port in enumerate(self._spec.ports):
                 self._prove(self._arrivals, index, deadline)
 
-    def connect(self, port: PortPair, deadline: float) -> Channel:
-        channel = self._from_far(port, deadline) if self._arrivals is not None else self._to_far(port, deadline)
+    def connect(self, port: PortPair, deadline: float, client: socket.socket | None = None) -> SshChannel:
+        far = self._arrivals is not None
+        channel = self._from_far(port, deadline) if far else self._to_far(port, deadline, client)
         with self._lock:
             self._channels.add(channel)
         return channel
 
+    def catch_up(self) -> None:
+        for channel in self._all():
+            channel.catch_up()
+
     def close(self) -> None:
-        with self._lock:
-            channels = [*self._channels]
-        for channel in channels:
+        for channel in self._all():
             channel.close()
         if self._arrivals is not None:
             self._arrivals.close()
         self._master.close()
         self._burrow.close()
 
-    def _forget(self, channel: Channel) -> None:
+    def _all(self) -> list[SshChannel]:
+        with self._lock:
+            return [*self._channels]
+
+    def _forget(self, channel: SshChannel) -> None:
         with self._lock:
             self._channels.discard(channel)
 
     # -- this machine listens --------------------------------------------------------------------------------------
 
-    def _to_far(self, port: PortPair, deadline: float) -> Channel:
-        where = f"{self._spec.target}:{port.target}"
+    def _to_far(self, port: PortPair, deadline: float, client: socket.socket | None) -> SshChannel:
         if not isinstance(port.target, int):
             raise ForwardError(f"the port '{port.target}' has to be a number where the context is of type ssh")
         while True:
-            control = self._master.connection(deadline)
-            up, down = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
             try:
-                control.open_channel(self._spec.target, port.target, up[0], down[1], deadline)
-            except Refused as exc:
-                _close(control, *up, *down)
-                raise self._refused(where) from exc
+                if client is not None and self.hands_over:
+                    return self._hand_over(client, port.target, deadline)
+                return self._between(port.target, deadline)
+            except MuxError:
+                pass  # ssh has just ended: wait for the next
             except TimeoutError as exc:
-                # ssh goes on asking the far end: it ends if it is told of the answer when nobody is there to be told
-                _abandon(control, deadline + _LATE_SECONDS)
-                close_all([*up, *down])
+                where = f"{self._spec.target}:{port.target}"
                 raise Unavailable(
                     f"{where} did not answer in time (asked by SSH from {self._login.destination})"
                 ) from exc
-            except MuxError:
-                _close(control, *up, *down)
-                continue  # ssh has just ended: wait for the next
-            except BaseException:
-                _close(control, *up, *down)
+
+    def _between(self, port: int, deadline: float) -> SshChannel:
+        """Return a channel with a pipe in both directions."""
+        with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
+            up = os.pipe2(os.O_CLOEXEC)
+            given.callback(os.close, up[0])
+            kept.callback(os.close, up[1])
+            down = os.pipe2(os.O_CLOEXEC)
+            given.callback(os.close, down[1])
+            kept.callback(os.close, down[0])
+            control, _number = self._open(port, (up[0], down[1]), deadline)
+            kept.pop_all()
+            return PipedChannel(control, up[1], down[0], self._shared)
+
+    def _hand_over(self, client: socket.socket, port: int, deadline: float) -> SshChannel:
+        """Return a channel that writes to the client. Nothing is retried after that has begun."""
+        client.setblocking(False)
+        with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
+            handed = kept.enter_context(contextlib.closing(Handed(client)))
+            up = os.pipe2(os.O_CLOEXEC)
+            given.callback(os.close, up[0])
+            kept.callback(os.close, up[1])
+            try:
+                control, number = self._open(port, (up[0], client.fileno()), deadline)
+            except MuxError as exc:
+                if sent_by(client):
+                    raise ForwardError("the SSH connection was lost after the far end had sent something") from exc
                 raise
-            close_all([up[0], down[1]])
-            return _SshChannel(control, up[1], down[0], self._master, self._forget, self._large)
+            except TimeoutError:
+                reset_now(client)  # ssh has its socket, too, and may keep it for long
+                raise
+            watch = self._master.words.channel(number)
+            if watch is None:
+                control.close()
+                reset_now(client)
+                raise ForwardError("ssh did not say that it opened a channel")
+            kept.pop_all()
+            return HandedChannel(control, up[1], handed, watch, self._shared)
+
+    def _open(self, port: int, fds: tuple[int, int], deadline: float) -> tuple[MuxConnection, int]:
+        """Let ssh open a channel; return the connection that it goes with, and its number.
+
+        Raises MuxError, TimeoutError and what a refusal amounts to.
+        """
+        control = self._master.connection(deadline)
+        try:
+            return control, control.open_channel(self._spec.target, port, *fds, deadline)
+        except Refused as exc:
+            control.close()
+            raise self._refused(f"{self._spec.target}:{port}") from exc
+        except TimeoutError:
+            # ssh goes on asking the far end: it ends if it is told of the answer when nobody is there to be told
+            _abandon(control, deadline + _LATE_SECONDS)
+            raise
+        except BaseException:
+            control.close()
+            raise
 
     def _refused(self, where: str) -> Exception:
         said = self._master.refusal() or "the far end refused"
@@ -153,7 +205,7 @@ class SshTransport:
             except (MuxError, TimeoutError) as exc:
                 raise Unavailable(f"the SSH connection to {self._login.destination} was lost: {exc}") from exc
 
-    def _from_far(self, port: PortPair, deadline: float) -> Channel:
+    def _from_far(self, port: PortPair, deadline: float) -> SshChannel:
         where = (self._spec.target, int(port.target))
         try:
             target = socket.create_connection(where, max(0.001, deadline - time.monotonic()))
@@ -161,134 +213,7 @@ class SshTransport:
             raise Unavailable(
                 f"{where[0]}:{where[1]} on this machine cannot be reached: {exc.strerror or exc}"
             ) from exc
-        return _SocketChannel(target, self._forget, self._large)
-
-
-class _Ended:
-    """What both kinds of channel share: they are closed once, by whoever relays, and cut by anybody."""
-
-    def __init__(self, forget: Callable[[Any], None], large: LargePipes) -> None:
-        self._forget = forget
-        self._large = large
-        self._lock = threading.Lock()
-        self._client: socket.socket | None = None
-        self._cut = False
-        self._closed = False
-
-    def relay(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        with self._lock:
-            self._client = client
-            cut = self._cut
-        try:
-            client.setblocking(False)
-            if cut:
-                raise ConnectionAbortedError("the connection was cut")
-            self._move(client, count)
-            if self._cut:
-                raise ConnectionAbortedError("the connection was cut")
-        except OSError:
-            # the end of a stream that is not whole must not look like the end of one that is
-            with contextlib.suppress(OSError):
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            raise
-        finally:
-            with self._lock:
-                self._client = None
-                self._closed = True
-                client.close()
-                self._release()
-            self._forget(self)
-
-    def close(self) -> None:
-        with self._lock:
-            self._cut = True
-            if self._closed:
-                return
-            if self._client is None:
-                self._closed = True
-                self._release()
-            else:
-                with contextlib.suppress(OSError):
-                    self._client.shutdown(socket.SHUT_RDWR)
-                self._interrupt()
-        self._forget(self)
-
-    def _move(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        raise NotImplementedError
-
-    def _interrupt(self) -> None:
-        raise NotImplementedError
-
-    def _release(self) -> None:
-        raise NotImplementedError
-
-
-class _SshChannel(_Ended):
-    """A channel of ssh: a pipe to it, a pipe from it, and the connection that it was asked for by."""
-
-    def __init__(
-        self,
-        control: MuxConnection,
-        up: int,
-        down: int,
-        master: SshMaster,
-        forget: Callable[[Any], None],
-        large: LargePipes,
-    ) -> None:
-        super().__init__(forget, large)
-        self._control = control
-        self._up = [up]
-        self._down = [down]
-        self._master = master
-
-    def _move(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        up, down = (self._up[0], self._large), (self._down[0], self._large)
-        ask = Flow(client.fileno(), up[0], partial(close_all, self._up), up)
-        answer = Flow(down[0], client.fileno(), partial(self._ended_by_far, client), down)
-        with contextlib.closing(ask), contextlib.closing(answer):
-            relay(ask, answer, count, HALF_OPEN_SECONDS)
-
-    def _ended_by_far(self, client: socket.socket) -> None:
-        # ssh that is gone closes its pipes as well; one that is there has told the truth
-        if self._cut or not self._master.is_up(time.monotonic() + _ALIVE_SECONDS):
-            raise ConnectionResetError("the SSH connection was lost")
-        _end(client)
-
-    def _interrupt(self) -> None:
-        self._control.shutdown()
-
-    def _release(self) -> None:
-        close_all(self._up)
-        close_all(self._down)
-        self._control.close()
-
-
-class _SocketChannel(_Ended):
-    """A connection to a port of this machine."""
-
-    def __init__(self, target: socket.socket, forget: Callable[[Any], None], large: LargePipes) -> None:
-        super().__init__(forget, large)
-        target.setblocking(False)
-        self._target = target
-
-    def _move(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        first, second = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        try:
-            asked, target = client.fileno(), self._target.fileno()
-            ask = Flow(asked, target, partial(_end, self._target), (first[1], self._large), first)
-            answer = Flow(target, asked, partial(_end, client), (second[1], self._large), second)
-            with contextlib.closing(ask), contextlib.closing(answer):
-                # here the far end is who asks
-                relay(ask, answer, lambda came, went: count(went, came), HALF_OPEN_SECONDS)
-        finally:
-            close_all([*first, *second])
-
-    def _interrupt(self) -> None:
-        with contextlib.suppress(OSError):
-            self._target.shutdown(socket.SHUT_RDWR)
-
-    def _release(self) -> None:
-        self._target.close()
+        return SocketChannel(target, self._shared)
 
 
 def _abandon(control: MuxConnection, deadline: float) -> None:
@@ -300,13 +225,3 @@ def _abandon(control: MuxConnection, deadline: float) -> None:
         control.close()
 
     threading.Thread(target=wait, name="ssh-late", daemon=True).start()
-
-
-def _end(to: socket.socket) -> None:
-    """Tell one side that nothing more comes."""
-    to.shutdown(socket.SHUT_WR)
-
-
-def _close(control: MuxConnection, *fds: int) -> None:
-    control.close()
-    close_all([*fds])

@@ -221,6 +221,8 @@ class Supervisor:
 
     def status(self) -> ForwardStatus:
         """Return how it is now."""
+        if self._transport is not None:
+            self._transport.catch_up()
         spec, counts, left = self._spec, self._tally.read(), self._lease.left
         state = State.STARTING if not self._ready else self._tally.state
         return ForwardStatus(

@@ -17,11 +17,12 @@ class Channel(Protocol):
     """One connection to the far end, which has accepted it."""
 
     def relay(self, client: socket.socket, count: Callable[[int, int], None]) -> None:
-        """Move bytes both ways until both directions have ended, then close both.
+        """Move bytes both ways until both directions have ended.
 
         The end of one direction is passed on (half-close). ``count`` is told how many bytes went to the far end and how
-        many came from it. Raises OSError if either side was cut, and leaves ``client`` open then: it is to be reset, so
-        that nobody takes a cut for the end. May be called once, from a thread of its own.
+        many came from it. Raises OSError if either side was cut: ``client`` is to be reset then, so that nobody takes a
+        cut for the end. It is closed by the caller in any case. May be called once, from a thread of its own, with the
+        client that ``connect`` was told of.
         """
 
     def close(self) -> None:
@@ -48,8 +49,15 @@ class Transport(Protocol):
         cannot be reached), Unavailable for what it may (no ready pod).
         """
 
-    def connect(self, port: PortPair, deadline: float) -> Channel:
-        """Connect to a port of the target. Raises Unavailable if it may be tried again, else ForwardError."""
+    def connect(self, port: PortPair, deadline: float, client: socket.socket | None = None) -> Channel:
+        """Connect to a port of the target, for a client if there is one yet.
+
+        Raises Unavailable if it may be tried again, else ForwardError; nothing has come of the client's data then, and
+        nothing has been sent to it.
+        """
+
+    def catch_up(self) -> None:
+        """Have everything counted that has moved until now."""
 
     def bound(self) -> tuple[FarListener, ...]:
         """Return what listens at the far end, in the order of the ports of the specification.

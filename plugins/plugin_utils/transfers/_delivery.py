@@ -14,7 +14,7 @@ from ..streams._marker import new_nonce
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step
 from . import _shell
-from ._apply import FEW, write_commands
+from ._apply import are_few, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
@@ -84,7 +84,7 @@ class Delivery:
             if not keeps(self._job, self._plan):
                 self._clean()
             raise
-        if self._plan.attributed > FEW:
+        if not are_few(self._plan, _shell.PERL in self._job.dest.tools):
             self._set_directories()
         return lost
 
@@ -96,11 +96,14 @@ class Delivery:
 
     def _send(self) -> list[bytes]:
         """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
-        names, there, here = Spool(), Spool(), Spool()
+        fewer, there, here = Spool(), Spool(), Spool()
         try:
             self._kept = self._take_over()
             how = choose(self._job, self._plan)
-            names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
+            names = self._plan.names
+            if how.copies or self._kept is not None:
+                names = fewer
+                names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
             known: Evidence | None = None
@@ -115,7 +118,7 @@ class Delivery:
             finally:
                 arrived.close()
         finally:
-            for spool in (names, there, here, self._kept):
+            for spool in (fewer, there, here, self._kept):
                 if spool is not None:
                     spool.close()
 

@@ -51,6 +51,9 @@ class Ends:
         self._request = request
         self._started = started
         self._steps: dict[tuple[str, str], StepResult] = {}
+        self._answers: dict[str, float] = {}
+        self.far: bool | None = None
+        """Whether a round trip to one of them takes long; None if nobody has looked."""
         self.src = End("source", place(request.src))
         try:
             self.dest = End("destination", place(request.dest))
@@ -116,7 +119,15 @@ class Ends:
         for step in result.steps:
             if step.context != NAMES:
                 self._steps[step.name, step.context] = replace(step, stderr=without_digests(step.stderr))
+        if len(steps) == len(result.steps) == 1 and result.steps[0].connection_time_ms is not None:
+            seconds = (result.duration_ms - result.steps[0].connection_time_ms) / 1000
+            role = steps[0].context or NAMES
+            self._answers[role] = min(seconds, self._answers.get(role, seconds))
         return result
+
+    def answers_within(self, end: End, seconds: float) -> bool:
+        """Return whether an end has once done all of a script in so little time, a round trip included."""
+        return self._answers.get(end.role, seconds) < seconds
 
     @staticmethod
     def _is_list(step: Step) -> bool:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..contexts._base import ContextKind
+from ..contexts._base import Context, ContextKind
 from ..streams._errand import Errand, run_errands
 from ._copy import is_one_place
+from ._ends import Ends
 from ._errors import TransferError
 from ._job import Job
 from ._listing import PathKind
@@ -19,8 +21,10 @@ from ._shell import COPIES, PACKERS
 
 _WORTH_A_LOOK = 8 << 20
 """Bytes from which on it is worth to find out how far away an end is."""
-_FAR_SECONDS = 0.08
-"""A command that does nothing takes two round trips over SSH; so this is one of 40 ms."""
+_FAR_SECONDS = 0.04
+"""A round trip that is long."""
+_LOOK_TRIPS = 2
+"""How many of them a command takes that does nothing, over SSH."""
 _FAR_SHARDS = 4
 _LOOK_SECONDS = 30.0
 
@@ -49,7 +53,7 @@ def choose(job: Job, plan: Plan) -> How:
         )
     if _can_copy(job, plan):
         return How(copies=True)
-    far = not is_one_place(job) and plan.size >= _WORTH_A_LOOK and _is_far(job)
+    far = not is_one_place(job) and plan.size >= _WORTH_A_LOOK and is_far(job.ends)
     shards = min(streams if streams > 1 else _FAR_SHARDS if far else 1, max(1, plan.files + plan.links))
     if asked != "auto":
         return How(asked if asked in PACKERS else None, shards)
@@ -69,11 +73,18 @@ def _can_copy(job: Job, plan: Plan) -> bool:
     return not (job.src.excluded or job.src.matched or plan.specials or plan.joins or plan.locked)
 
 
-def _is_far(job: Job) -> bool:
+def is_far(ends: Ends) -> bool:
     """Return whether a round trip to one of the ends takes long. Of pods that is not known: kubectl starts slowly."""
-    ends = {id(end.context): end for end in (job.ends.src, job.ends.dest) if end.context.kind is ContextKind.SSH}
-    if not ends:
+    if ends.far is None:
+        remote = (end for end in (ends.src, ends.dest) if end.context.kind is ContextKind.SSH)
+        ends.far = _take_long([end.context for end in remote if not ends.answers_within(end, _FAR_SECONDS)])
+    return ends.far
+
+
+def _take_long(contexts: Sequence[Context]) -> bool:
+    different = {id(context): context for context in contexts}
+    if not different:
         return False
     started = time.monotonic()
-    results = run_errands([Errand("look", end.context, ":") for end in ends.values()], _LOOK_SECONDS)
-    return all(result.done for result in results) and time.monotonic() - started >= _FAR_SECONDS
+    results = run_errands([Errand("look", context, ":") for context in different.values()], _LOOK_SECONDS)
+    return all(result.done for result in results) and time.monotonic() - started >= _FAR_SECONDS * _LOOK_TRIPS

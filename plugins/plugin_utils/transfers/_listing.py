@@ -14,6 +14,7 @@ from ..streams._space import free_bytes
 from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
+from ._plan import Plan
 from ._spool import Spool, sorted_lines
 
 
@@ -65,6 +66,8 @@ class Listing:
     excluded: int = 0
     left: list[str] = field(default_factory=list)
     """What other transfers have left: the middle of its names."""
+    ahead: Plan | None = None
+    """The plan for sending all of it to where nothing is, if there was time to make it."""
 
     def keys(self) -> Iterator[bytes]:
         """Return the keys of what is left alone."""
@@ -73,6 +76,8 @@ class Listing:
     def close(self) -> None:
         self.manifest.close()
         self.protected.close()
+        if self.ahead is not None:
+            self.ahead.close()
 
 
 def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listing:

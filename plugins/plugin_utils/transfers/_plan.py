@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ._manifest import Entry, Kind, are_alike, from_line, is_plain_file, key, key_of, path_of, size_of, to_line
+from ._manifest import Entry, Kind, are_alike, from_line, is_plain_file, key, key_of, name_of, path_of, size_of, to_line
 from ._spool import Spool
 
 SHOWN = 1000
@@ -55,6 +55,8 @@ class Plan:
 
     work: Spool = field(default_factory=Spool)
     """Lines of :class:`Work`, each followed by the entry."""
+    names: Spool = field(default_factory=Spool)
+    """The names of what is sent, as tar reads them."""
     set: Spool = field(default_factory=Spool)
     """Entries of the source whose content is there and whose attributes are not: lines with ``t`` in front if the time
     is to be set too, else ``a``."""
@@ -109,7 +111,7 @@ class Plan:
         return bool(self.files or self.links or self.made)
 
     def close(self) -> None:
-        for spool in (self.work, self.set, self.directories, self.cleared, self.removed, self.shown):
+        for spool in (self.work, self.names, self.set, self.directories, self.cleared, self.removed, self.shown):
             spool.close()
 
 
@@ -375,6 +377,7 @@ class Planner:
     def _send_new(self, line: bytes) -> None:
         """Send a file of one name to where nothing is; most of a tree is that, so it is not taken apart."""
         self.plan.work.write(Work.SEND.value + line)
+        self.plan.names.write(name_of(line))
         self.plan.sources += 1
         self.plan.files += 1
         size = size_of(line)
@@ -384,6 +387,7 @@ class Planner:
 
     def _send(self, wanted: Entry) -> None:
         self.plan.work.write(Work.SEND.value + self._line)
+        self.plan.names.write(name_of(self._line))
         if wanted.kind is Kind.FILE:
             self.plan.files += 1
             self.plan.size += wanted.size

@@ -21,14 +21,16 @@ from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
 from ._errors import SpecError, TransferError
 from ._file import send_file
-from ._filter import Filter
 from ._glob import choose_commands, expanded
+from ._how import is_far
 from ._job import Job
 from ._listing import Listing, PathKind, needs_since_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
-from ._tree import send_tree
+from ._tree import plan_for_nothing, send_tree
 
+_LONG = 256 * 1024
+"""Bytes of a list that takes about as long to read as it takes to look how far away an end is."""
 Place = Callable[[Endpoint], Context]
 """Gives the context of an endpoint; raises ContextError."""
 
@@ -139,7 +141,7 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
             ends.report(destination)
             dest = read_listing(other, request.filter)
         else:
-            src, dest = _list_both(ends, (source, raw), (destination, other), request.filter)
+            src, dest = _list_both(request, ends, (source, raw), (destination, other))
         if needs_since_1970(src, dest):
             src.close()
             dest.close()
@@ -154,23 +156,33 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
         other.close()
 
 
-def _list_both(ends: Ends, one: tuple[Step, Spool], other: tuple[Step, Spool], keep: Filter) -> tuple[Listing, Listing]:
+def _list_both(
+    request: Request, ends: Ends, one: tuple[Step, Spool], other: tuple[Step, Spool]
+) -> tuple[Listing, Listing]:
     """Return what both ends hold. What is near is read while the other one is still being reached."""
 
     def look(step: Step, raw: Spool) -> Listing:
         ends.report(step)
-        return read_listing(raw, keep)
+        return read_listing(raw, request.filter)
+
+    def look_and_plan() -> Listing:
+        source = look(*one)
+        if source.kind is PathKind.TREE and not other[1].written():
+            source.ahead = plan_for_nothing(request, source)
+        return source
 
     local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
     if local == [True, False]:
-        near = aside(lambda: look(*one))
+        near = aside(look_and_plan)
         there = look(*other)
+        if there.kind is PathKind.ABSENT and one[1].written() > _LONG:
+            is_far(ends)  # much will be sent: the way is looked at while the near end is still read
         return near(), there
     if local == [False, True]:
         near = aside(lambda: look(*other))
         return look(*one), near()
     ends.report(one[0], other[0])
-    return read_listing(one[1], keep), read_listing(other[1], keep)
+    return read_listing(one[1], request.filter), read_listing(other[1], request.filter)
 
 
 def _target(request: Request, src: Listing, dest: Listing) -> str:

@@ -36,6 +36,10 @@ class Spool:
         """Add lines to its end."""
         self.file.writelines(lines)
 
+    def written(self) -> int:
+        """Return how many bytes are in the file, whoever wrote them; what only this process knows does not count."""
+        return os.fstat(self.file.fileno()).st_size
+
     def lines(self, start: int = 0) -> Iterator[bytes]:
         """Return its lines, from an offset on. Several may read at the same time."""
         with self._reader() as reader:

@@ -10,10 +10,12 @@ import itertools
 from ._delivery import Delivery
 from ._errors import TransferError
 from ._job import Job
+from ._listing import Listing, PathKind
 from ._manifest import Kind, from_line, key, key_of, path_of
 from ._plan import SHOWN, Plan, Planner, Rules, Work, same_size
 from ._proof import differing
 from ._space import check_space
+from ._spec import Request
 from ._spool import Spool
 
 _SHOWN_LINES = 10_000
@@ -22,7 +24,10 @@ _NAMED = 5
 
 def send_tree(job: Job) -> None:
     """Bring the destination to what the source is, and note it in the result; raise TransferError."""
-    rules = Rules(job.request.delete, job.dest.uid, job.request.checksum, job.request.diff)
+    rules = _rules(job.request, job.dest.uid)
+    if job.dest.kind is PathKind.ABSENT and job.src.ahead is not None:
+        _carry_out(job, job.src.ahead, rules)  # closed with the listing
+        return
     wrong = Spool()
     try:
         if rules.by_checksum:
@@ -30,19 +35,38 @@ def send_tree(job: Job) -> None:
         planner = Planner(rules, (line[:-1] for line in wrong.lines()))
         try:
             plan = planner.make(job.src.manifest.lines(), job.dest.manifest.lines(), job.dest.keys())
-            _refuse(job, plan)
-            lost: list[bytes] = []
-            check_space(job, plan)
-            if plan.changes and not job.request.check_mode:
-                lost = Delivery(job, plan, rules).run()
-            _report(job, plan)
-            job.result.changed = plan.changes
-            if lost:
-                _tell_lost(job, plan, lost)
+            _carry_out(job, plan, rules)
         finally:
             planner.plan.close()
     finally:
         wrong.close()
+
+
+def plan_for_nothing(request: Request, source: Listing) -> Plan:
+    """Return the plan for sending all of a tree to where nothing is; it has to be closed."""
+    planner = Planner(_rules(request))
+    try:
+        return planner.make(source.manifest.lines(), ())
+    except BaseException:
+        planner.plan.close()
+        raise
+
+
+def _rules(request: Request, uid: int = 0) -> Rules:
+    return Rules(request.delete, uid, request.checksum, request.diff)
+
+
+def _carry_out(job: Job, plan: Plan, rules: Rules) -> None:
+    """Do what is planned, and note it in the result; raise TransferError."""
+    _refuse(job, plan)
+    lost: list[bytes] = []
+    check_space(job, plan)
+    if plan.changes and not job.request.check_mode:
+        lost = Delivery(job, plan, rules).run()
+    _report(job, plan)
+    job.result.changed = plan.changes
+    if lost:
+        _tell_lost(job, plan, lost)
 
 
 def _shown(path: bytes) -> str:

@@ -75,7 +75,7 @@ class NetworkManager:
     def profiles(self) -> dict[str, str]:
         """Return the files of the profiles that it knows, by name."""
         lines = self.nmcli("-t", "-e", "no", "-f", "NAME,FILENAME", "connection").splitlines()
-        return {name: path for name, _, path in (line.partition(":") for line in lines)}
+        return {name: path for name, _colon, path in (line.partition(":") for line in lines)}
 
     def log(self) -> str:
         """Return what it has logged."""

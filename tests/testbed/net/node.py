@@ -99,8 +99,11 @@ class Node:
 
     def run_far(self, argv: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
         """Run a command where the far ends of the NICs are: ``far1`` of the first one, and so on."""
-        command = ["nsenter", f"--target={self._far_end}", "--net", "--", *argv]
-        return subprocess.run(command, capture_output=True, timeout=60, check=False, env=self.environment())
+        return subprocess.run(self.far_argv(argv), capture_output=True, timeout=60, check=False, env=self.environment())
+
+    def far_argv(self, argv: Sequence[str]) -> list[str]:
+        """Return the argv that runs a command there."""
+        return ["nsenter", f"--target={self._far_end}", "--net", "--", *argv]
 
     def add_nic(self, name: str, mac: str, address: str | None = None, *, up: bool = False) -> None:
         """Plug in a NIC (a veth whose far end is up) with a MAC; ``address`` as 192.0.2.1/24 sets it up as well."""

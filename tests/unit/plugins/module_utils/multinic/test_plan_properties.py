@@ -49,7 +49,7 @@ def _plan(node: SimulatedNode, backend: PlainBackend, wanted: Sequence[dict[str,
 
 
 @given(entries(), starts(), _POLICIES)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_what_is_planned_works_and_a_second_plan_is_empty(
     wanted: list[dict[str, Any]], start: Start, policy: Policy
 ) -> None:

@@ -132,6 +132,26 @@ def test_who_waited_in_vain_is_reset_and_not_closed(forwards: Forwards, tmp_path
     assert ask(status.ports[0].listen) == b"hello" + Echo.LAST
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["served", "waiting"])
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+def test_the_end_of_a_forward_resets_its_clients(forwards: Forwards, tmp_path: Path, waits: bool, killed: bool) -> None:
+    refuse = tmp_path / "refuse"
+    status = forwards.start(way={"refuse": str(refuse)})
+    if waits:
+        refuse.write_text("nobody is there")
+    with socket.create_connection(("127.0.0.1", status.ports[0].listen), timeout=PATIENCE) as client:
+        client.sendall(b"x")
+        if not waits:
+            assert client.recv(1) == b"x"
+        await_(lambda: forwards.find().active == 1, "nobody took it")
+        if killed:
+            os.kill(status.pid, signal.SIGKILL)
+        else:
+            _start.stop(forwards.folder, "fw")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
 def test_connections_wait_while_there_are_no_descriptors_and_nothing_spins(forwards: Forwards) -> None:
     """It was left 110 of them: 15 connections of three each may be at a time, and the others wait in the queue."""
     owner = forwards.owner()
@@ -380,10 +400,11 @@ def test_a_caller_that_says_nothing_or_nonsense_does_not_hold_it_up(forwards: Fo
         os.chdir(forwards.folder.path)  # its whole path may be too long for an address
         try:
             silent.connect(Path(path).name)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as wrong:
-                wrong.connect(Path(path).name)
-                wrong.send(b"no JSON")
-                assert wrong.recv(10) == b""
+            for nonsense in (b"no JSON", b"[1]", b"null"):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as wrong:
+                    wrong.connect(Path(path).name)
+                    wrong.send(nonsense)
+                    assert wrong.recv(10) == b""
         finally:
             os.chdir(here)
         assert forwards.find().state == "ready"

@@ -88,7 +88,7 @@ def test_over_a_long_way_there_are_several_archives_and_gzip_is_better_than_noth
     src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_how, "_WORTH_A_LOOK", 0)
-    monkeypatch.setattr(_how, "_is_far", lambda _job: True)
+    monkeypatch.setattr(_how, "is_far", lambda _ends: True)
     result = _sent(src, tmp_path / "far", _without(tmp_path / "bin", "zstd"))
     assert (result.failure, result.compress, result.streams) == (None, "gzip", 4)
     assert _same(src, tmp_path / "far")

@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,12 +20,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import Launch
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextKind, Launch
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._local import LocalContext
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _continue, _run, _shell
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._listing import Listing
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._plan import Plan
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._tree import plan_for_nothing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +135,47 @@ def _mirror(folder: Path, source: Any, there: Any, checksum: bool) -> None:
         assert len(set(_inodes(folder / "dest", group))) == 1, group
     again = _transfer(src, dest, **options)
     assert (again.failure, again.changed, again.files, again.deleted) == (None, False, 0, 0), again
+
+
+class _Distant(LocalContext):
+    """This machine as if it were reached only once all of the source is known, and planned for."""
+
+    kind = ContextKind.SSH
+
+    def __init__(self, planned: threading.Event) -> None:
+        super().__init__("distant")
+        self._planned = planned
+
+    def launch(self, command: str) -> Launch:
+        assert self._planned.wait(30), "the plan waits for the destination"
+        return super().launch(command)
+
+
+@settings(max_examples=10)
+@given(TREES)
+def test_what_was_planned_before_the_destination_was_reached_is_done_where_nothing_is(source: Any) -> None:
+    folder, planned = Path(tempfile.mkdtemp()), threading.Event()
+
+    def plan(request: Request, listing: Listing) -> Plan:
+        try:
+            return plan_for_nothing(request, listing)
+        finally:
+            planned.set()
+
+    try:
+        _make(os.fsencode(folder / "src"), source, [])
+        request = Request(Endpoint("local", f"{folder}/src/"), Endpoint("distant", f"{folder}/dest"))
+        places = {"local": LocalContext("local"), "distant": _Distant(planned)}
+        with mock.patch.object(_run, "plan_for_nothing", plan):
+            first = run_transfer(request, lambda end: places[end.context])
+            (folder / "src" / "more").write_bytes(b"")
+            again = run_transfer(request, lambda end: places[end.context])
+        assert (first.failure, again.failure, again.files, again.links) == (None, None, 1, 0)
+        assert _held(folder / "dest") == _held(folder / "src")
+        for group in _joined(folder / "src"):
+            assert len(set(_inodes(folder / "dest", group))) == 1, group
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_a_mirror_removes_directories_with_and_without_something_in_them(tmp_path: Path) -> None:
