@@ -17,7 +17,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._on
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._rate import TokenBucket
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._settings import Agent, Settings
 
-_PAUSE = 2.0
+_PAUSE = 1.0
 """Seconds between two passes."""
 
 

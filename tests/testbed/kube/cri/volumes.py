@@ -39,7 +39,7 @@ class Volumes:
 
     def _provide(self, volume: dict[str, Any]) -> Path:
         if "hostPath" in volume:
-            return _host_path(volume["name"], volume["hostPath"])
+            return host_path(volume["name"], volume["hostPath"])
         if "emptyDir" in volume:
             return self._empty_dir(volume["name"], volume["emptyDir"] or {})
         kinds = ", ".join(sorted(set(volume) - {"name"}))
@@ -70,12 +70,13 @@ _HOST_PATH_CHECKS: dict[str, Callable[[Path], bool]] = {
 }
 
 
-def _host_path(name: str, source: dict[str, Any]) -> Path:
-    path, kind = Path(source["path"]), source.get("type", "")
+def host_path(name: str, source: dict[str, Any], root: Path = Path("/")) -> Path:
+    """Return the path of a ``hostPath`` volume below a machine's root, made where its type says so; or BackendError."""
+    path, kind = root / str(source["path"]).lstrip("/"), source.get("type", "")
     if kind == "DirectoryOrCreate":
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     elif kind == "FileOrCreate":
         path.touch(mode=0o644)
     elif kind and not _HOST_PATH_CHECKS[kind](path):
-        raise BackendError(f'volume "{name}": hostPath type check failed: {path} is not a {kind}')
+        raise BackendError(f'volume "{name}": hostPath type check failed: {source["path"]} is not a {kind}')
     return path

@@ -276,4 +276,4 @@ def _progressing(obj: dict[str, Any]) -> bool:
 
 
 TestLife = Life.TestCase
-TestLife.settings = profile(max_examples=60, stateful_step_count=40)
+TestLife.settings = profile(max_examples=150, stateful_step_count=50)
