@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The API front: one HTTP server, the objects behind it, and what keeps them in step with a pod backend.
 
-It proves nothing about admission, RBAC or scheduling of a real cluster. Not there: authentication (every token is
-accepted unless one header is asked for), TLS (but see tls.py), Jobs, server-side apply, server-printed tables, OpenAPI
-(kubectl needs ``--validate=false``), CRD schemas and defaults, paging, ``attach``, ephemeral containers, and protobuf
-bodies, which the typed commands (``kubectl create namespace`` and the like) send: give kubectl a manifest instead.
+It proves nothing about the admission plugins or the scheduling of a real cluster, and what it knows of validation, RBAC
+and garbage collection is ours: crd/, access.py and objects.py say what is left out. Not there: TLS on the port itself
+(but see tls.py), server-side apply, paging, the schemas of built-in kinds, ``attach``, ephemeral containers, and
+protobuf bodies (but for ``kubectl auth``), which the typed commands (``kubectl create namespace`` and the like) send:
+give kubectl a manifest instead. An Event of core/v1 and one of events.k8s.io are two objects here.
 """
 
 from __future__ import annotations

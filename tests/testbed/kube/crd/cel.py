@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import celpy
@@ -86,15 +86,15 @@ class Rules:
         below = [*self._properties.values(), self._items, self._others]
         self.any: bool = bool(self._rules) or any(rules is not None and rules.any for rules in below)
 
-    def causes(self, value: Any, old: Any = _NO_OLD, path: Path = ()) -> Iterator[Cause]:
-        """Yield what the rules refuse; without ``old`` the object is new."""
+    def causes(self, value: Any, old: Any = _NO_OLD, path: Path = (), skip: Collection[str] = ()) -> Iterator[Cause]:
+        """Yield what the rules refuse; without ``old`` the object is new. The rules below ``skip`` are not tried."""
         if not self.any or value is None:
             return
         for rule, compiled in self._rules:
             if not compiled.uses_old or old is not _NO_OLD:
                 yield from self._apply(rule, compiled, value, old, path)
         for key, child, rules, old_child in self._below(value, old):
-            if rules is not None:
+            if rules is not None and key not in skip:
                 yield from rules.causes(child, old_child, (*path, key))
 
     def _below(self, value: Any, old: Any) -> Iterator[tuple[Any, Any, Rules | None, Any]]:

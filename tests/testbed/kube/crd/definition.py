@@ -62,11 +62,10 @@ class Definition:
 
     def validate(self, obj: Obj, old: Obj | None = None) -> None:
         """Raise the 422 of an object that breaks the schema or a rule; what is as it was before is let be."""
-        causes = [*self._name(obj), *self._structural.causes(obj)]
+        unchanged = {key for key in obj if old is not None and key in old and obj[key] == old[key]}
+        causes = [*(self._name(obj) if old is None else ()), *self._structural.causes(obj, unchanged)]
         if not any(cause.reason in _BLOCKING for cause in causes):
-            causes += self._rules.causes(obj, old_of(old))
-        if old is not None:
-            causes = [cause for cause in causes if not _unchanged(cause, obj, old)]
+            causes += self._rules.causes(obj, old_of(old), skip=unchanged)
         if causes:
             raise invalid_object(self.group, self.kind, obj["metadata"]["name"], causes)
 
@@ -76,12 +75,6 @@ class Definition:
             text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
             text += "must start and end with an alphanumeric character"
             yield Cause("FieldValueInvalid", f'Invalid value: "{name}": {text}', "metadata.name")
-
-
-def _unchanged(cause: Cause, obj: Obj, old: Obj) -> bool:
-    """Return whether a cause lies in a part (spec, status) that the change did not touch; CEL of the root is not."""
-    part = re.split(r"[.\[]", cause.field)[0]
-    return part not in ("", "<nil>", "metadata") and part in obj and obj[part] == old.get(part)
 
 
 def definitions(crd: Obj) -> dict[str, Definition]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from jsonschema import Draft4Validator, ValidationError, validators
@@ -230,7 +230,9 @@ class Structural:
         prune(self.schema, obj)
         fill(self.schema, obj)
 
-    def causes(self, obj: dict[str, Any]) -> list[Cause]:
-        """Return what the schema refuses, in the order of the fields."""
-        errors = sorted(self._validator.iter_errors(obj), key=lambda error: list(map(str, error.absolute_path)))
+    def causes(self, obj: dict[str, Any], unchanged: Collection[str] = ()) -> list[Cause]:
+        """Return what the schema refuses, in the order of the fields; ``unchanged`` parts (spec, status) are let be."""
+        looked_at = {key: value for key, value in obj.items() if key not in unchanged}
+        found = (e for e in self._validator.iter_errors(looked_at) if not set(e.absolute_path) & set(unchanged))
+        errors = sorted(found, key=lambda error: list(map(str, error.absolute_path)))
         return [_cause(error) for error in errors]

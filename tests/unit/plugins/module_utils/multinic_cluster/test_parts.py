@@ -164,7 +164,7 @@ def test_only_systems_whose_folders_are_known_get_a_job(image: str, backend: str
     ],
 )
 def test_wrong_options_are_named(wrong: dict[str, Any], message: str) -> None:
-    right = {
+    right: dict[str, Any] = {
         "image": "agent:1",
         "command": [],
         "image_pull_policy": "Always",
