@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -41,10 +40,15 @@ pytestmark = [pytest.mark.node, pytest.mark.long]
 CRD = REPOSITORY / "roles/multinic_cluster/files/multinicnodeconfigs.multinic.io.yml"
 COLLECTIONS = "usr/share/ansible/collections"
 NAMESPACE = "multinic-system"
+OURS = "var/lib/manifold-core"
 UUID = "3d2b6c1e-0000-4000-8000-000000000001"
 FIRST, SECOND, GONE = (f"fa:16:3e:00:00:0{number}" for number in (1, 2, 9))
 ENTRY = "ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._entry"
 COMMAND = ("env", f"PYTHONPATH=/{COLLECTIONS}", f"ANSIBLE_COLLECTIONS_PATH=/{COLLECTIONS}", sys.executable, "-m", ENTRY)
+# What is verified after a change: it works, but for as long as a test says that it is to be held up.
+HOLD = (
+    f"""cd /host/{OURS}; if [ -e hold ] && ip link show multinic0 | grep -q 'mtu 1300'; then touch held; sleep 60; fi"""
+)
 Obj = dict[str, Any]
 
 
@@ -76,10 +80,12 @@ class Scene:
         self._prepare_node()
         bucket = TokenBucket(1000, 1000)
         self._api = Api(connect(str(kubeconfig)), bucket, bucket, time.time, NAMESPACE)
-        agent = Agent("registry.example.com/multinic-agent:1", COMMAND, options={"verify": {"gateway": False}})
+        options = {"verify": {"gateway": False, "command": HOLD}}
+        agent = Agent("registry.example.com/multinic-agent:1", COMMAND, options=options)
         self._settings = Settings(agent, Limits(limit(10, ""), limit("100%", "")), summary_grace=5)
         self._stop = threading.Event()
         self.errors: list[str] = []
+        self.seen: dict[str, Obj] = {}
         self._thread = threading.Thread(target=self._go_over, name="reconcile")
         self._thread.start()
 
@@ -93,6 +99,7 @@ class Scene:
     def _go_over(self) -> None:
         while not self._stop.wait(0.1):
             self.errors.extend(reconcile_all(self._api, self._settings, time.time, check=False).errors)
+            self.seen.update({pod["metadata"]["uid"]: pod["spec"] for pod in self.pods()})
 
     def kubectl(self, *arguments: str, manifest: Obj | None = None) -> str:
         """Run kubectl in the namespace."""
@@ -153,6 +160,31 @@ class Scene:
     def files(self) -> list[str]:
         """Return the names of the files that netplan reads."""
         return sorted(path.name for path in (self.node.root / "etc/netplan").iterdir())
+
+    def runs(self) -> int:
+        """Return how many Jobs have ended."""
+        runs: int = self.kube.get("MultiNicNodeConfig", "worker-1", NAMESPACE)["status"]["runs"]
+        return runs
+
+    def left(self) -> list[str]:
+        """Return what the agent has left on the node."""
+        return sorted(path.name for path in (self.node.root / OURS / "multinic").glob("*"))
+
+    def hold_verification(self) -> None:
+        """Make the agent stop after it has changed the MTU to 1300, before it is sure that all works."""
+        (self.node.root / OURS / "hold").touch()
+
+    def in_the_middle(self) -> Obj:
+        """Wait until it has stopped there; return its pod."""
+        deadline = time.monotonic() + 20
+        while not (self.node.root / OURS / "held").exists():
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.02)
+        return next(pod for pod in self.pods() if pod["status"]["phase"] == "Running")
+
+    def let_verification_go(self) -> None:
+        for name in ("hold", "held"):
+            (self.node.root / OURS / name).unlink()
 
     def close(self) -> None:
         self._stop.set()
@@ -227,22 +259,22 @@ def test_nics_that_are_lost_at_a_reboot_are_configured_again(scene: Scene) -> No
 
 
 def test_the_guard_restores_a_node_whose_agent_is_killed_in_the_middle_of_a_change(scene: Scene) -> None:
-    before = scene.node.links()
     files = {name: (scene.node.root / "etc/netplan" / name).read_text() for name in scene.files()}
     scene.hold_verification()
     scene.apply(interface(1, FIRST, mtu=1300), interface(2, SECOND, mtu=1300))
     pod = scene.in_the_middle()
     assert scene.nics()["multinic0"][0] == 1300
-    scene.kube.kill(pod, NAMESPACE, "agent")
+    assert not (scene.backend.root(pod["metadata"]["uid"]) / "var/run/secrets").exists()
+    scene.kube.kill(pod["metadata"]["name"], NAMESPACE, "agent")
     status = scene.wait(lambda status: (status.get("lastJob") or {}).get("failures") == 1)
     assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
-    assert [without_times(link) for link in scene.node.links()] == [without_times(link) for link in before]
     assert {name: (scene.node.root / "etc/netplan" / name).read_text() for name in scene.files()} == files
     assert status["state"] == "Failed"
     ready = next(each for each in status["conditions"] if each["type"] == "Ready")
     assert "137" in ready["reason"] + ready["message"]
     scene.let_verification_go()
-    assert scene.left() == ["restored.json"]  # for the next run to tell
+    report = json.loads((scene.node.root / OURS / "multinic/restored.json").read_text())
+    assert (report["by"], report["problems"]) == ("the guard (container)", [])
 
 
 def test_the_next_run_tells_of_it_and_succeeds(scene: Scene) -> None:
@@ -260,7 +292,6 @@ def test_the_pod_has_no_token_and_few_rights(scene: Scene) -> None:
         for container in spec["containers"]:
             assert container["securityContext"]["privileged"] is False
             assert not [each for each in container["volumeMounts"] if "serviceaccount" in each["mountPath"]]
-    assert scene.tokens == {"no such folder"}
 
 
 def test_deleting_the_resource_cleans_the_node(scene: Scene) -> None:

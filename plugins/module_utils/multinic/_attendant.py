@@ -170,7 +170,7 @@ def main(path: str, root: Path) -> int:
     signal.set_wakeup_fd(told)
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     with suppress(FileNotFoundError):
-        os.unlink(path)  # of a container that was restarted
+        Path(path).unlink()  # of a container that was restarted
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()

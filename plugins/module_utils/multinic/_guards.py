@@ -13,7 +13,8 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._timer impo
 from ansible_collections.manifold.core.plugins.module_utils.multinic._watchdog import Watchdog
 
 KINDS = (Attendant, Timer, Watchdog)
-"""In order of preference: a pod that has a guard container says so; systemd's timer belongs to no session, the watchdog needs nothing but Python."""
+"""In order of preference: a pod says if it has the container, the timer of systemd belongs to no session, the watchdog
+needs nothing but Python."""
 CHOICES = ("auto", *(kind.kind for kind in KINDS), NoGuard.kind)
 """What may be asked for."""
 

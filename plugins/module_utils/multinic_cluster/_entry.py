@@ -1,7 +1,7 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the containers of an agent's pod run: ``python3 -m ..._entry``, by ``AGENT_ACTION`` the guard or the playbook."""
+"""What both containers of an agent's pod run: by ``AGENT_ACTION`` the guard or the playbook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, NoReturn
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic import _attendant
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import GuardError
@@ -31,7 +31,10 @@ def main(environment: Mapping[str, str]) -> int:
         return _attendant.main(path, Path(environment.get(HOST_ROOT, "/host")))
     if path:
         _hold_lifeline(path)
-    # beside the Python that runs this, or wherever it is
+    return _become_playbook(environment)
+
+
+def _become_playbook(environment: Mapping[str, str]) -> NoReturn:
     beside = Path(sys.executable).parent / "ansible-playbook"
     command = str(beside) if beside.exists() else "ansible-playbook"
     os.execvpe(command, [command, "-i", "localhost,", "-c", "local", PLAYBOOK], {**_DEFAULTS, **environment})

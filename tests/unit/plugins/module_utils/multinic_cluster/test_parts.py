@@ -119,7 +119,9 @@ def test_the_job_is_pinned_and_has_no_more_rights_than_it_needs() -> None:
     assert (guard["name"], guard["volumeMounts"]) == ("guard", container["volumeMounts"])
     assert guard["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
-    paths = {volume["hostPath"]["path"]: volume["hostPath"]["type"] for volume in pod["volumes"] if "hostPath" in volume}
+    paths = {
+        volume["hostPath"]["path"]: volume["hostPath"]["type"] for volume in pod["volumes"] if "hostPath" in volume
+    }
     assert paths["/etc/netplan"] == "Directory"
     assert paths["/var/lib/manifold-core"] == "DirectoryOrCreate"
     assert not {"/", "/etc", "/etc/NetworkManager"} & set(paths)
