@@ -121,10 +121,10 @@ def test_deploying_twice_changes_nothing_and_removing_keeps_the_resources(cluste
     again = cluster.inventory.run_playbook(import_rows).check()
     assert not [task.task for task in again.tasks if task.result.get("changed")]
 
-    status = cluster.inventory.run_playbook(PLAYBOOKS / "multinic_status.yml", extra_vars={"namespace": NAMESPACE})
-    assert "worker-1.example.com Unknown Unknown" in status.check().stdout
-    unready = {"namespace": NAMESPACE, "fail_on_unready": True}
-    assert cluster.inventory.run_playbook(PLAYBOOKS / "multinic_status.yml", extra_vars=unready).rc != 0
+    unready = {"configs_in": NAMESPACE, "fail_on_unready": True}
+    status = cluster.inventory.run_playbook(PLAYBOOKS / "multinic_status.yml", extra_vars=unready)
+    assert "worker-1.example.com Unknown Unknown" in status.stdout
+    assert status.rc != 0 and "not ready: worker-1.example.com" in status.stdout
 
     assert cluster.deploy(multinic_cluster_state="absent")[0]
     assert not any(cluster.there(kind) for kind in (*KINDS, "ServiceAccount"))
