@@ -71,8 +71,9 @@ class Scene:
         # overlayfs refuses to lay a folder over one that holds it, so that this is not on the machine's root
         self._layer = tempfile.TemporaryDirectory(dir="/dev/shm", prefix="manifold-image-")
         self.backend = NodeBackend(self.node, {"multinic-agent": image(Path(self._layer.name))})
-        info = {"systemUUID": UUID, "osImage": "Ubuntu 24.04.2 LTS", "bootID": "boot-1"}
-        self.handle = self.kube.node("worker-1", backend=self.backend, **info)
+        self.handle = self.kube.node(
+            "worker-1", backend=self.backend, systemUUID=UUID, osImage="Ubuntu 24.04.2 LTS", bootID="boot-1"
+        )
         self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         self.kube.create(yaml.safe_load(CRD.read_text()))
         kubeconfig = self.kube.write_kubeconfig(folder / "kubeconfig")
@@ -264,7 +265,8 @@ def test_the_guard_restores_a_node_whose_agent_is_killed_in_the_middle_of_a_chan
     scene.apply(interface(1, FIRST, mtu=1300), interface(2, SECOND, mtu=1300))
     pod = scene.in_the_middle()
     assert scene.nics()["multinic0"][0] == 1300
-    assert not (scene.backend.root(pod["metadata"]["uid"]) / "var/run/secrets").exists()
+    root = scene.backend.root(pod["metadata"]["uid"])
+    assert root is not None and not (root / "var/run/secrets").exists()
     scene.kube.kill(pod["metadata"]["name"], NAMESPACE, "agent")
     status = scene.wait(lambda status: (status.get("lastJob") or {}).get("failures") == 1)
     assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}

@@ -97,7 +97,7 @@ class _Attending:
     def attend(self, ending: int) -> int:
         """Serve until the agent has ended or something can be read from the descriptor ``ending``."""
         while True:
-            watched = [self._listener, ending, *self._agent, *self._changes]
+            watched: list[socket.socket | int] = [self._listener, ending, *self._agent, *self._changes]
             readable = select.select(watched, [], [], self._patience())[0]
             self._expire()
             if ending in readable:
