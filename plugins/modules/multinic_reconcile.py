@@ -26,6 +26,7 @@ attributes:
     description: Says what one pass would do.
   diff_mode:
     support: none
+    description: The actions say what is changed.
   idempotent:
     support: full
     description: With all nodes as they are wanted a pass does nothing.
@@ -124,7 +125,7 @@ actions:
   type: list
   elements: dict
   contains:
-    config: {description: The resource, with its namespace., type: str, returned: always, sample: multinic/node-1}
+    config: {description: The resource with its namespace., type: str, returned: always, sample: multinic/node-1}
     action: {description: What was done for it., type: str, returned: always}
 configs:
   description: How the resources are after the last pass, the oldest first; in check mode as they are.

@@ -223,7 +223,7 @@ def test_each_node_fails_for_itself_and_says_why(scene: Scene) -> None:
     scene.config("node-1")
     scene.config("node-2", instanceId=uuid("node-9"))
     scene.config("node-3")
-    scene.config("node-3", name="later")
+    scene.config("node-3", name="node-3-again")
     scene.once()
     for job in scene.jobs():
         scene.kube.wait("Job", job["metadata"]["name"], _ended, NAMESPACE)
@@ -238,7 +238,7 @@ def test_each_node_fails_for_itself_and_says_why(scene: Scene) -> None:
     state, ready, reason, message = scene.ready("node-2")
     assert (state, ready, reason) == ("Failed", "False", "InstanceMismatch")
     assert message.startswith(f"the systemUUID of node node-2 is {uuid('node-2').upper()}, not the instanceId")
-    assert scene.ready("later")[2:] == (
+    assert scene.ready("node-3-again")[2:] == (
         "DuplicateNode",
         "multinic/node-3 is older and is for node node-3 too; delete one of them",
     )

@@ -174,7 +174,10 @@ class Api(Writer):
         }
         try:
             call = self._core.create_namespaced_event
-            self._done("create an Event", call, config.namespace, body, _preload_content=False)
+            # read to its end, else the connection is not free again
+            self._done(
+                "create an Event", lambda **more: _plain(call(config.namespace, body, _preload_content=False, **more))
+            )
         except (ApiError, Conflict):
             # what it says is in the status too
             return

@@ -190,9 +190,9 @@ class Index:
             self._in_flight.discard(config_uid)
 
 
-def _age(config: Config) -> tuple[float, str]:
-    # what was made within the same second is told apart by what never changes
-    return config.created, config.uid
+def _age(config: Config) -> tuple[float, str, str]:
+    # what was made within the same second is told apart by name
+    return config.created, config.namespace, config.name
 
 
 def _failing(config: Config) -> bool:

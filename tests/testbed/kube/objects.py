@@ -78,7 +78,15 @@ class Objects:
             return obj
         return {**obj, "apiVersion": resource.api_version, "kind": resource.kind}
 
-    def create(self, resource: Resource, namespace: str | None, body: Obj, *, dry_run: bool = False) -> Obj:
+    def create(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: Obj,
+        *,
+        dry_run: bool = False,
+        validate: bool = True,
+    ) -> Obj:
         """Store a new object (not in a dry run) and return it; raise 404, 409 or 422."""
         obj = clone(body)
         metadata = obj.setdefault("metadata", {})
@@ -92,7 +100,8 @@ class Objects:
             obj.pop("status", None)
         self._prepare(resource, obj)
         apply_defaults(resource, obj)
-        self._validate(resource, obj, None)
+        if validate:
+            self._validate(resource, obj, None)
         with self.store.transaction:
             self._require_namespace(resource, ref)
             if self.store.read(ref) is not None:

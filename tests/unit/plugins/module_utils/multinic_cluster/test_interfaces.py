@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from unit.custom_resource import CRD, SCHEMA, violations
 
-_EXAMPLES = int(os.environ.get("MANIFOLD_CRD_EXAMPLES", "120"))  # CEL in Python is slow
+_EXAMPLES = int(os.environ.get("MANIFOLD_CRD_EXAMPLES", "60"))  # CEL in Python is slow
 _MACS = ("fa:16:3e:00:00:01", "fa:16:3e:00:00:02", "FA:16:3E:00:00:02", "52:54:00:ab:cd:ef")
 _ODD_MACS = ("01:00:5e:00:00:01", "00:00:00:00:00:00", "fa-16-3e-00-00-03", "fa:16:3e:00:00", "", " fa:16:3e:00:00:04")
 _NETWORKS = (

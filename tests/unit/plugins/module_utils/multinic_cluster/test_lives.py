@@ -285,4 +285,4 @@ def _progressing(obj: dict[str, Any]) -> bool:
 
 
 TestLife = Life.TestCase
-TestLife.settings = profile(max_examples=100, stateful_step_count=50)
+TestLife.settings = profile(max_examples=60, stateful_step_count=50)

@@ -61,7 +61,7 @@ def test_nodes_in_flight_and_failing_ones_block_others() -> None:
     assert limits.blocked(Fleet(9, frozenset(), frozenset("a")), "c", False) is None
 
 
-@given(st.integers(0, 500), st.text(max_size=9))
+@given(st.integers(1, 500), st.text(max_size=9))
 def test_backoff_grows_to_its_limit(failures: int, uid: str) -> None:
     backoff = Backoff(30, 1800)
     assert 27 <= backoff.after(failures, uid) <= 1800

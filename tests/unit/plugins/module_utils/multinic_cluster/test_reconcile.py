@@ -271,7 +271,7 @@ def test_a_job_of_a_resource_that_is_gone_is_waited_for() -> None:
 def test_the_younger_of_two_does_not_clean_what_the_older_one_has_configured() -> None:
     story = Story()
     story.run()
-    # made in the same second, seen later, and the older one by its uid
+    # made in the same second, seen later, and the older one by its name
     other = story.cluster.create_config("c", "node-0", WANTED[:1], "uuid-0")
     story.cluster.objects["config"][other]["metadata"]["uid"] = "a"
     story.cluster.objects["config"]["a"] = story.cluster.objects["config"].pop(other)
