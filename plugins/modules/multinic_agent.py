@@ -13,7 +13,7 @@ short_description: Configure the node of the pod that this runs in, as the pod's
 version_added: 0.1.0
 author: manifold.core contributors (@manifold-core)
 description:
-  - What the playbook P(manifold.core.multinic_agent#playbook) runs in the pods that the controller starts; it is of
+  - What the playbook C(manifold.core.multinic_agent) runs in the pods that the controller starts; it is of
     little use anywhere else. It runs M(manifold.core.multinic_config) and leaves a summary for the controller where
     Kubernetes looks for a termination message.
   - All it needs is in the environment. E(AGENT_ACTION) is V(configure) or V(apply), or V(cleanup), by which all that is
