@@ -115,12 +115,12 @@ options:
   guard:
     description:
       - What restores the node when the module cannot.
-      - V(timer) is a timer of systemd, V(watchdog) a process of its own; V(auto) is the first of them that the node can
-        have.
+      - V(container) is another container of the agent's pod, V(timer) a timer of systemd, V(watchdog) a process of its
+        own; V(auto) is the first of them that the node can have.
       - With V(none) the module still puts all back when what is verified fails, but nobody does if the module is killed
         before the next run.
     type: str
-    choices: [auto, timer, watchdog, none]
+    choices: [auto, container, timer, watchdog, none]
     default: auto
   rollback_timeout:
     description: Seconds after which the guard restores the node; more than O(verify.timeout).
@@ -231,7 +231,7 @@ _OPTIONS = {
     "backend": {"type": "str", "choices": ["auto", "netplan", "networkmanager", "ifcfg"], "default": "auto"},
     "allow_up": {"type": "bool", "default": False},
     "verify": {"type": "dict", "default": {}, "options": _VERIFY},
-    "guard": {"type": "str", "choices": ["auto", "timer", "watchdog", "none"], "default": "auto"},
+    "guard": {"type": "str", "choices": ["auto", "container", "timer", "watchdog", "none"], "default": "auto"},
     "rollback_timeout": {"type": "int", "default": 60},
     "fail_on": {"type": "str", "choices": ["any", "all", "never"], "default": "any"},
     "host_root": {"type": "path", "default": "/"},

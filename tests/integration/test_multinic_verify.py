@@ -18,7 +18,7 @@ from integration.on_node import KILLED, Remote
 from testbed.net.node import Node
 
 pytestmark = pytest.mark.node
-LOCK = "run/manifold-multinic.lock"
+LOCK = "run/manifold-core/multinic.lock"
 
 LISTEN = """
 import socket

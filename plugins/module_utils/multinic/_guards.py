@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+from ansible_collections.manifold.core.plugins.module_utils.multinic._attendant import Attendant
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import GuardError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._guard import Guard, NoGuard
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
 from ansible_collections.manifold.core.plugins.module_utils.multinic._timer import Timer
 from ansible_collections.manifold.core.plugins.module_utils.multinic._watchdog import Watchdog
 
-KINDS = (Timer, Watchdog)
-"""In order of preference: systemd's timer belongs to no session, the watchdog needs nothing but Python."""
+KINDS = (Attendant, Timer, Watchdog)
+"""In order of preference: a pod says if it has the container, the timer of systemd belongs to no session, the watchdog
+needs nothing but Python."""
 CHOICES = ("auto", *(kind.kind for kind in KINDS), NoGuard.kind)
 """What may be asked for."""
 

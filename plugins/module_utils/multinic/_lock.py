@@ -14,7 +14,7 @@ from typing import Iterator
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
 
-RUN_LOCK = "/run/manifold-multinic.lock"
+RUN_LOCK = "/run/manifold-core/multinic.lock"
 """Held by a run from its first look at the node to its report. Only root may write to its folder."""
 
 _LOOK_AGAIN = 0.05

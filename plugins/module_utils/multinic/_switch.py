@@ -50,10 +50,11 @@ def main(argv: Sequence[str]) -> int:
     state = State(LocalSystem(Path(root)))
     if mode == ["watch"]:
         return _watch(state, nonce)
-    return _fire(state, nonce, "the guard (timer)")
+    return fire(state, nonce, "the guard (timer)")
 
 
-def _fire(state: State, nonce: str, by: str) -> int:
+def fire(state: State, nonce: str, by: str) -> int:
+    """Restore the change with this nonce if it is in progress; 1 if the node could not be restored."""
     snapshot = state.pending()
     if snapshot is None or snapshot.nonce != nonce:
         return 0  # kept, or restored by somebody else
@@ -78,7 +79,7 @@ def _watch(state: State, nonce: str) -> int:
         return 0
     try:
         asking = _await_decision(state, nonce, listener, snapshot.deadline)
-        status = _fire(state, nonce, "the guard (watchdog)")
+        status = fire(state, nonce, "the guard (watchdog)")
         state.stop_listening()
     except BaseException:
         traceback.print_exc()

@@ -82,10 +82,14 @@ class LocalSystem(System):
 
 
 def installed(system: System, command: str) -> bool:
-    """Return whether the node has a command, whether or not this process can run it (it may be in a pod)."""
+    """Return whether the node has a command, whether or not this process can run it (it may be in a pod).
+
+    A pod that sees none of the node's programs has its own for them: whether the node uses it, other things tell.
+    """
     if any(system.path(f"{folder}/{command}").exists() for folder in _FOLDERS):
         return True
-    return system.root == Path("/") and system.which(command) is not None
+    unseen = not any(system.path(folder).is_dir() for folder in _FOLDERS)
+    return (unseen or system.root == Path("/")) and system.which(command) is not None
 
 
 def _path() -> str:

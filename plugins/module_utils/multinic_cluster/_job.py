@@ -22,6 +22,8 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._sy
 
 CONTAINER = "agent"
 HOST_ROOT = "/host"
+GUARD = "guard"
+GUARD_FOLDER = "/run/multinic-guard"
 APP_LABEL = "app.kubernetes.io/name"
 APP = "multinic-agent"
 SELECTOR = f"{APP_LABEL}={APP}"
@@ -33,6 +35,7 @@ RUN_LABEL = f"{GROUP}/run"
 NODE_ANNOTATION = f"{GROUP}/node"
 BOOT_ANNOTATION = f"{GROUP}/boot-id"
 
+_SOCKET = {"name": "MULTINIC_GUARD_SOCKET", "value": f"{GUARD_FOLDER}/socket"}
 _LONGEST = 63  # a Job's name is a label of its pods
 
 
@@ -104,8 +107,8 @@ def _pod(config: Config, node: Node, system: System, task: Task, agent: Agent) -
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
         "tolerations": [{"operator": "Exists"}],
-        "containers": [_container(config, system, task, agent)],
-        "volumes": volumes,
+        "containers": [_container(config, system, task, agent), _guard(system, agent)],
+        "volumes": [*volumes, {"name": GUARD, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
     }
     if agent.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in agent.image_pull_secrets]
@@ -120,21 +123,51 @@ def _container(config: Config, system: System, task: Task, agent: Agent) -> dict
         "env": [
             {"name": "AGENT_ACTION", "value": task.value},
             {"name": "AGENT_SPEC", "value": _spec(config, system, task, agent)},
+            _SOCKET,
         ],
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
-        "securityContext": {
-            "runAsUser": 0,
-            "privileged": False,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
-        },
+        "securityContext": _security("NET_ADMIN", "NET_RAW"),
         "resources": dict(agent.resources),
-        "volumeMounts": [_mount(index, folder) for index, folder in enumerate(system.folders)],
+        "volumeMounts": _mounts(system),
     }
     if agent.command:
         container["command"] = list(agent.command)
     return container
+
+
+def _guard(system: System, agent: Agent) -> dict[str, Any]:
+    """Return the container that outlives the agent's, and undoes a change in the middle of which that one died."""
+    container: dict[str, Any] = {
+        "name": GUARD,
+        "image": agent.image,
+        "imagePullPolicy": agent.image_pull_policy,
+        "env": [
+            {"name": "AGENT_ACTION", "value": GUARD},
+            {"name": "AGENT_HOST_ROOT", "value": HOST_ROOT},
+            _SOCKET,
+        ],
+        "securityContext": _security("NET_ADMIN"),
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+        "volumeMounts": _mounts(system),
+    }
+    if agent.command:
+        container["command"] = list(agent.command)
+    return container
+
+
+def _security(*capabilities: str) -> dict[str, Any]:
+    return {
+        "runAsUser": 0,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": list(capabilities)},
+    }
+
+
+def _mounts(system: System) -> list[dict[str, Any]]:
+    folders = [_mount(index, folder) for index, folder in enumerate(system.folders)]
+    return [*folders, {"name": GUARD, "mountPath": GUARD_FOLDER}]
 
 
 def _mount(index: int, folder: Folder) -> dict[str, Any]:

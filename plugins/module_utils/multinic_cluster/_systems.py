@@ -40,7 +40,7 @@ class System:
 
 _COMMON = (
     Folder("/var/lib/manifold-core", OURS),
-    Folder("/run/lock"),
+    Folder("/run/manifold-core", OURS),
     Folder("/run/dbus"),
     Folder("/run/systemd"),
     Folder("/run/udev", read_only=True),

@@ -91,7 +91,8 @@ def test_in_a_container_without_systemd_there_is_no_guard_but_none(tmp_path: Pat
     with pytest.raises(GuardError) as caught:
         _guards.choose(Fake(tmp_path))
     assert str(caught.value) == (
-        "this node cannot have a guard (timer: systemd is not PID 1; watchdog: the node is mounted at "
+        "this node cannot have a guard (container: this is no pod with a guard container; "
+        "timer: systemd is not PID 1; watchdog: the node is mounted at "
         f"{tmp_path}: a process of this container ends with it); nothing was changed. "
         "Choose another one, or guard: none to go without"
     )
@@ -99,7 +100,7 @@ def test_in_a_container_without_systemd_there_is_no_guard_but_none(tmp_path: Pat
 
 
 def test_a_kind_that_does_not_exist_is_an_error_with_those_that_do(booted: Fake) -> None:
-    with pytest.raises(GuardError, match="no guard 'checkpoint'; choose one of auto, timer, watchdog, none"):
+    with pytest.raises(GuardError, match="no guard 'checkpoint'; choose one of auto, container, timer, watchdog, none"):
         _guards.choose(booted, "checkpoint")
 
 

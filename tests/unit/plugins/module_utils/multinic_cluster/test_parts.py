@@ -115,9 +115,13 @@ def test_the_job_is_pinned_and_has_no_more_rights_than_it_needs() -> None:
     assert (pod["nodeName"], pod["hostNetwork"], pod["restartPolicy"]) == ("node-1", True, "Never")
     assert pod["automountServiceAccountToken"] is False
     assert pod["tolerations"] == [{"operator": "Exists"}]
-    (container,) = pod["containers"]
+    container, guard = pod["containers"]
+    assert (guard["name"], guard["volumeMounts"]) == ("guard", container["volumeMounts"])
+    assert guard["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
-    paths = {volume["hostPath"]["path"]: volume["hostPath"]["type"] for volume in pod["volumes"]}
+    paths = {
+        volume["hostPath"]["path"]: volume["hostPath"]["type"] for volume in pod["volumes"] if "hostPath" in volume
+    }
     assert paths["/etc/netplan"] == "Directory"
     assert paths["/var/lib/manifold-core"] == "DirectoryOrCreate"
     assert not {"/", "/etc", "/etc/NetworkManager"} & set(paths)
