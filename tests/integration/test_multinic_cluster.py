@@ -1,7 +1,8 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a MultiNicNodeConfig to NICs: the agent's playbook, in a container of runc, in the network of a test node.
+"""From a MultiNicNodeConfig to NICs: the controller as a process with the shipped rights, the agent's playbook in a
+container of runc, in the network of a test node.
 
 The agent is the shipped one, with the Ansible of this Python. The image is not: its root is this machine's, over which
 the collection is laid where an image has it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import shutil
 import sys
 import tempfile
@@ -22,12 +24,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._api import Api, connect
-from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._limits import Limits, limit
-from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._once import reconcile_all
-from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._rate import TokenBucket
-from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._settings import Agent, Settings
 
+from integration.controllers import ACCOUNT, CRD, NAMESPACE, RBAC, Controller, Nursery
 from testbed.inventory import REPOSITORY
 from testbed.kube import Kube, Outcome, StubBackend
 from testbed.kube.kubectl import Kubectl
@@ -37,9 +35,7 @@ from testbed.run import Run
 
 pytestmark = [pytest.mark.node, pytest.mark.long]
 
-CRD = REPOSITORY / "roles/multinic_cluster/files/multinicnodeconfigs.multinic.io.yml"
 COLLECTIONS = "usr/share/ansible/collections"
-NAMESPACE = "multinic-system"
 OURS = "var/lib/manifold-core"
 UUID = "3d2b6c1e-0000-4000-8000-000000000001"
 FIRST, SECOND, GONE = (f"fa:16:3e:00:00:0{number}" for number in (1, 2, 9))
@@ -62,7 +58,7 @@ def image(layer: Path) -> Path:
 
 
 class Scene:
-    """A cluster of one test node with two extra NICs, and what goes over it again and again, as a controller does."""
+    """A cluster of one test node with two extra NICs, and the controller."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "node").mkdir()
@@ -76,19 +72,29 @@ class Scene:
         )
         self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         self.kube.create(yaml.safe_load(CRD.read_text()))
-        kubeconfig = self.kube.write_kubeconfig(folder / "kubeconfig")
-        self._kubectl = Kubectl(kubeconfig, folder / "cache")
+        for manifest in yaml.safe_load_all(RBAC.read_text()):
+            self.kube.create(manifest)
+        self._kubectl = Kubectl(self.kube.write_kubeconfig(folder / "kubeconfig"), folder / "cache")
         self._prepare_node()
-        bucket = TokenBucket(1000, 1000)
-        self._api = Api(connect(str(kubeconfig)), bucket, bucket, time.time, NAMESPACE)
-        options = {"verify": {"gateway": False, "command": HOLD}}
-        agent = Agent("registry.example.com/multinic-agent:1", COMMAND, options=options)
-        self._settings = Settings(agent, Limits(limit(10, ""), limit("100%", "")), summary_grace=5)
+        self._nursery = Nursery()
+        self.controller = self._start_controller(folder)
         self._stop = threading.Event()
-        self.errors: list[str] = []
         self.seen: dict[str, Obj] = {}
-        self._thread = threading.Thread(target=self._go_over, name="reconcile")
+        self._thread = threading.Thread(target=self._look_at_pods, name="pods")
         self._thread.start()
+
+    def _start_controller(self, folder: Path) -> Controller:
+        token = self.kube.token(ACCOUNT, NAMESPACE)
+        kubeconfig = self.kube.write_kubeconfig(folder / "of-controller", token=token, namespace=NAMESPACE)
+        options = {"verify": {"gateway": False, "command": HOLD}}
+        return Controller(
+            self._nursery,
+            kubeconfig,
+            folder / "controller.log",
+            image="registry.example.com/multinic-agent:1",
+            command=shlex.join(COMMAND),
+            agent_options=json.dumps(options),
+        )
 
     def _prepare_node(self) -> None:
         self.node.add_nic("eth1", FIRST)
@@ -97,9 +103,8 @@ class Scene:
             (self.node.root / name).mkdir(parents=True, exist_ok=True)
         (self.node.root / "run/systemd/netif/state").touch()
 
-    def _go_over(self) -> None:
+    def _look_at_pods(self) -> None:
         while not self._stop.wait(0.1):
-            self.errors.extend(reconcile_all(self._api, self._settings, time.time, check=False).errors)
             self.seen.update({pod["metadata"]["uid"]: pod["spec"] for pod in self.pods()})
 
     def kubectl(self, *arguments: str, manifest: Obj | None = None) -> str:
@@ -124,7 +129,7 @@ class Scene:
         try:
             found = self.kube.wait("MultiNicNodeConfig", "worker-1", reached, NAMESPACE, timeout)
         except Exception:
-            print(self.logs(), self.errors)
+            print(self.logs(), self.controller.log.read_text())
             raise
         assert found is not None
         status: Obj = found["status"]
@@ -190,6 +195,8 @@ class Scene:
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
+        self.controller.close()
+        self._nursery.close()
         self.kube.close()
         self.node.close()
         self._layer.cleanup()
@@ -301,4 +308,5 @@ def test_deleting_the_resource_cleans_the_node(scene: Scene) -> None:
     assert scene.nics() == {}
     assert scene.files() == []
     assert scene.left() == []
-    assert scene.errors == []
+    assert [record for record in scene.controller.records() if record["level"] == "ERROR"] == []
+    assert scene.controller.end() == 0
