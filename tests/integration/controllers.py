@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster import _summary
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._observed import Task
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._summary import from_result, write
 
@@ -37,6 +38,7 @@ KIND = "MultiNicNodeConfig"
 ACCOUNT = "multinic-controller"
 CLIENT = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 UP = Outcome(exit_code=None)
+_COLLECTIONS = str(Path(_summary.__file__).parents[6])
 Obj = dict[str, Any]
 
 
@@ -45,7 +47,9 @@ class Nursery:
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "integration.controller_nursery"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_COLLECTIONS, *sys.path])}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def start(self, environment: dict[str, str], log: Path) -> int:
         """Start one and return its process id."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._errors imp
 from ansible_collections.manifold.core.plugins.module_utils.multinic._snapshot import File, Snapshot, boot_id
 from ansible_collections.manifold.core.plugins.module_utils.multinic._state import State
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import LocalSystem
+
+from unit.forwards import imports
 
 CODE = f"""
 import sys
@@ -39,14 +42,17 @@ class Pod:
         self.file.write_text("after")
         self.socket = str(folder / "s")
         self.state = State(LocalSystem(self.root))
-        self.process = subprocess.Popen([sys.executable, "-c", CODE, self.socket, str(self.root)])
+        argv = [sys.executable, "-c", CODE, self.socket, str(self.root)]
+        self.process = subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": imports()})
         until = time.monotonic() + 20
         while True:
             try:
                 self.agent = _attendant.connect(self.socket, "")
                 return
             except GuardError:
-                assert time.monotonic() < until
+                if self.process.poll() is not None or time.monotonic() > until:
+                    self.close()
+                    raise
                 time.sleep(0.01)
 
     def arm(self, seconds: float = 60) -> _attendant.Attendant:
