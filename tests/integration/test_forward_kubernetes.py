@@ -37,6 +37,8 @@ from testbed.run import Run
 from testbed.ssh.relay import Relay
 from testbed.tier import Tier
 
+pytestmark = pytest.mark.any_core
+
 BYTES = int(os.environ.get("MANIFOLD_FORWARD_MIB", "24")) << 20
 """What goes each way; 1024 for a thorough run."""
 SECONDS = 60
@@ -46,7 +48,6 @@ embedded = pytest.mark.embedded
 _SERVER = """
 import hashlib, os, signal, socket, sys, threading
 
-pytestmark = pytest.mark.any_core
 port = int(sys.argv[1])
 pod = os.environ["HOSTNAME"]
 listener = socket.socket()
