@@ -111,9 +111,9 @@ class Scene:
         """Run kubectl in the namespace."""
         return self._kubectl("-n", NAMESPACE, *arguments, input=None if manifest is None else json.dumps(manifest))
 
-    def apply(self, *interfaces: Obj) -> None:
+    def apply(self, *interfaces: Obj, instance: str = UUID) -> None:
         """Apply the resource of the node by kubectl."""
-        spec = {"nodeName": "worker-1", "instanceId": UUID, "interfaces": list(interfaces)}
+        spec = {"nodeName": "worker-1", "instanceId": instance, "interfaces": list(interfaces)}
         metadata = {"name": "worker-1", "namespace": NAMESPACE}
         kind = {"apiVersion": "multinic.io/v1alpha1", "kind": "MultiNicNodeConfig"}
         self.kubectl("apply", "-f", "-", manifest={**kind, "metadata": metadata, "spec": spec})
@@ -134,6 +134,14 @@ class Scene:
         assert found is not None
         status: Obj = found["status"]
         return status
+
+    def waits(self, reason: str) -> str:
+        """Wait until the resource is not ready for a reason; return the message."""
+
+        def reached(obj: Obj | None) -> bool:
+            return _ready(obj).get("reason") == reason
+
+        return str(_ready(self.kube.wait("MultiNicNodeConfig", "worker-1", reached, NAMESPACE, 20))["message"])
 
     def settled(self, state: str) -> Obj:
         """Wait for a state of the resource; return its status."""
@@ -202,6 +210,11 @@ class Scene:
         self._layer.cleanup()
 
 
+def _ready(obj: Obj | None) -> Obj:
+    conditions = ((obj or {}).get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == "Ready"), {})
+
+
 def interface(number: int, mac: str, mtu: int = 1450) -> Obj:
     cidr = f"11.11.{number}.0/24"
     return {"id": number, "macAddress": mac, "address": f"11.11.{number}.7", "cidr": cidr, "mtu": mtu}
@@ -264,6 +277,41 @@ def test_nics_that_are_lost_at_a_reboot_are_configured_again(scene: Scene) -> No
     boot = scene.handle.object["status"]["nodeInfo"]["bootID"]
     scene.wait(lambda status: status["lastJob"]["bootID"] == boot and status["state"] == "Configured")
     assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+
+
+def test_another_machine_of_that_name_is_left_alone(scene: Scene) -> None:
+    runs = scene.runs()
+    scene.apply(interface(1, FIRST, mtu=1400), instance=UUID.replace("1", "2"))
+    assert UUID in scene.waits("InstanceMismatch").lower()
+    assert scene.nics()["multinic0"][0] == 1450
+    assert scene.runs() == runs
+
+
+def test_a_node_that_is_not_ready_is_waited_for(scene: Scene) -> None:
+    runs = scene.runs()
+    scene.handle.set_ready(False)
+    scene.apply(interface(1, FIRST, mtu=1400), interface(2, SECOND, mtu=1400))
+    scene.waits("NodeNotReady")
+    assert scene.runs() == runs
+    scene.handle.set_ready(True)
+    scene.settled("Configured")
+    assert {mtu for mtu, _addresses in scene.nics().values()} == {1400}
+    scene.apply(interface(1, FIRST), interface(2, SECOND))
+    scene.settled("Configured")
+
+
+def test_a_node_that_is_lost_in_the_middle_of_a_change_is_mended_when_it_is_back(scene: Scene) -> None:
+    scene.hold_verification()
+    scene.apply(interface(1, FIRST, mtu=1300), interface(2, SECOND, mtu=1300))
+    scene.in_the_middle()
+    scene.handle.lose()
+    scene.waits("NodeLost")
+    scene.let_verification_go()
+    scene.handle.come_back()
+    scene.apply(interface(1, FIRST), interface(2, SECOND))
+    scene.settled("Configured")
+    assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+    assert scene.left() == []
 
 
 def test_the_guard_restores_a_node_whose_agent_is_killed_in_the_middle_of_a_change(scene: Scene) -> None:

@@ -161,7 +161,7 @@ class Delivery:
         if how.shards == 1:
             unpack = _shell.stage_script(self._make(), nonce, how.packer)
             return self._flow(self._chain(names, how, unpack, nonce, there), nonce, here)
-        ends.report(ends.command("make staging directory", ends.dest, self._make(), NAMES))
+        self._make_directories()
         unpack = _shell.shard_script(self._place, nonce, how.packer)
         shards = self._shards(how.shards)
         try:
@@ -173,6 +173,19 @@ class Delivery:
                 shard.close()
         ends.report(ends.command("list what arrived", ends.dest, _shell.list_script(self._place), NAMES, there))
         return known
+
+    def _make_directories(self) -> None:
+        """Make the staging directory and those in it: of two tars that make one at the same time, one fails."""
+        folders = Spool()
+        try:
+            parents = (name_of(line).rpartition(b"/")[0] + b"\0" for line in self._missing())
+            folders.write_all(folder for folder, _entries in itertools.groupby(parents))
+            script = self._make() + _shell.MAKE_NAMED
+            self._job.ends.report(
+                self._job.ends.command("make staging directory", self._job.ends.dest, script, NAMES), names=folders
+            )
+        finally:
+            folders.close()
 
     def _make(self) -> str:
         """Return the script that makes the staging directory, if it is not there, and goes to it."""

@@ -143,6 +143,8 @@ PACKERS = ("zstd", "gzip")
 
 _MAKE_ROOT = "[ -d {path} ] || mkdir {parents}{path} || exit {failed}\n"
 _STAGING = "umask 077\n{make}cd {staging} || exit {failed}\n"
+MAKE_NAMED = f"xargs -0 mkdir -p -- || exit {FAILED}\n"
+"""Makes the directories that are named on the input, in the one that is gone to before."""
 _MAKE_STAGING = "mkdir {staging} || exit {failed}\n"
 _APPLY = "umask 077\nexec sh\n"
 
