@@ -16,6 +16,7 @@ from tools.workshop import Workshop
 
 ALLOWED = {
     "CHANGELOG.rst",
+    "Containerfile",
     "FILES.json",
     "LICENSE",
     "MANIFEST.json",
@@ -23,6 +24,7 @@ ALLOWED = {
     "bindep.txt",
     "changelogs",
     "docs",
+    "execution-environment.yml",
     "extensions",
     "galaxy.yml",
     "meta",

@@ -23,6 +23,8 @@ def choose_names(
     records: Sequence[Record],
     links: Mapping[str, str],
     kept: Collection[str] = (),
+    *,
+    short: bool = False,
 ) -> dict[int, str]:
     """Return the name of each interface by its id; one for which no name is left is missing.
 
@@ -31,6 +33,8 @@ def choose_names(
 
     :param links: what the link with a MAC is called.
     :param kept: names that are not to be given, because something else keeps them.
+    :param short: there are not enough names: what a link is called goes before files. Who is left out keeps its
+        link's name, and another run would choose otherwise if somebody else had taken it by a file.
     """
     by_id = {record.id: record.name for record in reversed(records)}  # of two files the first counts
     by_mac = {record.mac: record.name for record in reversed(records)}
@@ -47,7 +51,7 @@ def choose_names(
             chosen[interface.id] = interface.name
             free.remove(interface.name)
     ordered = sorted((each for each in interfaces if each.name is None), key=lambda interface: interface.id)
-    for preferred in rounds:
+    for preferred in (rounds[2], *rounds[:2]) if short else rounds:
         for interface in ordered:
             name = preferred(interface)
             if interface.id not in chosen and name in free:

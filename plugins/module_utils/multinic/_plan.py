@@ -107,6 +107,7 @@ class Plan:
     :param targets: what was found fit, also where nothing is to be done.
     :param refused: the outcomes of what was not.
     :param groups: what is to be done, in this order; empty if all is as it shall be.
+    :param short: whether there were not enough names, so that what is left out may find one in another run.
     """
 
     targets: tuple[Target, ...]
@@ -114,6 +115,7 @@ class Plan:
     groups: tuple[Group, ...]
     before: View
     after: View
+    short: bool = False
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -143,6 +145,8 @@ class _Draft:
     """A plan in the making; what was objected to only grows.
 
     :param objections: by id, why an interface is not configured.
+    :param nameless: the same where there is no name for it; begun anew after each other objection, which frees names.
+    :param short: whether there were not enough names.
     :param stuck: by MAC address, why a link of ours that nobody wants must stay.
     """
 
@@ -151,12 +155,15 @@ class _Draft:
     policy: Policy
     render: Render
     objections: dict[int, Objection] = field(default_factory=dict)
+    nameless: dict[int, Objection] = field(default_factory=dict)
+    short: bool = False
     stuck: dict[str, str] = field(default_factory=dict)
 
     def holdings(self) -> Holdings:
         """Return who has what, as far as is known."""
-        wanted = tuple(each for each in self.config.interfaces if each.id not in self.objections)
-        left: list[Interface | Refused] = [each for each in self.config.interfaces if each.id in self.objections]
+        refused = self.objections.keys() | self.nameless.keys()
+        wanted = tuple(each for each in self.config.interfaces if each.id not in refused)
+        left: list[Interface | Refused] = [each for each in self.config.interfaces if each.id in refused]
         left += self.config.refused
         ids = {each.id for each in left if each.id is not None}
         macs = {each.mac for each in left if each.mac is not None} | set(self.stuck)
@@ -167,6 +174,13 @@ class _Draft:
     def targets(self) -> list[Target] | None:
         """Return what is to become of all, or None after a new objection."""
         known = len(self.objections) + len(self.stuck)
+        targets = self._targets()
+        if len(self.objections) + len(self.stuck) > known:
+            self.nameless.clear()
+            return None
+        return targets
+
+    def _targets(self) -> list[Target] | None:
         holdings = self.holdings()
         orphans = holdings.orphan_links()
         for link in orphans:
@@ -174,14 +188,16 @@ class _Draft:
             if reason is not None:
                 self.stuck[link.mac] = f"{reason}; it is not removed"
         names = self._names(holdings, orphans)
-        if len(self.objections) + len(self.stuck) > known:
-            return None
-        files = {each.id: tuple(self.render(each, names[each.id])) for each in holdings.wanted}
-        wanted = [self._wanted(each, names[each.id], files[each.id], holdings) for each in holdings.wanted]
+        named = [each for each in holdings.wanted if each.id in names]
+        files = {each.id: tuple(self.render(each, names[each.id])) for each in named}
+        wanted = [self._wanted(each, names[each.id], files[each.id], holdings) for each in named]
         for target in wanted:
             self._object_to_change(target)
         self._object_to_addresses(holdings, orphans)
-        if len(self.objections) + len(self.stuck) > known:
+        if len(named) < len(holdings.wanted):
+            if not self.short:
+                self.short = True
+                self.nameless.clear()
             return None
         written = {file.path for each in files.values() for file in each}
         return [*self._orphans(holdings, orphans, written), *self._without_shared(wanted, written)]
@@ -194,15 +210,16 @@ class _Draft:
         written = [file for target in targets for file in target.write]
         removed = {path for target in targets for path in target.remove}
         groups = _groups(targets, {link.name for link in self.observed.links})
-        return Plan(tuple(targets), tuple(self._refused()), groups, before, after(before, states, written, removed))
+        then = after(before, states, written, removed)
+        return Plan(tuple(targets), tuple(self._refused()), groups, before, then, self.short)
 
     def _names(self, holdings: Holdings, orphans: Sequence[Link]) -> dict[int, str]:
         links = {link.mac: link.name for link in self.observed.links if link.is_nic}
         kept = holdings.kept_names(orphans)
-        names = choose_names(holdings.wanted, holdings.records, links, kept)
+        names = choose_names(holdings.wanted, holdings.records, links, kept, short=self.short)
         for interface in holdings.wanted:
             if interface.id not in names:
-                self.objections[interface.id] = Objection(State.REFUSED, self._no_name(interface))
+                self.nameless[interface.id] = Objection(State.REFUSED, self._no_name(interface))
         return names
 
     def _no_name(self, interface: Interface) -> str:
@@ -284,7 +301,7 @@ class _Draft:
             for each in self.config.refused
         ]
         for interface in self.config.interfaces:
-            objection = self.objections.get(interface.id)
+            objection = self.objections.get(interface.id) or self.nameless.get(interface.id)
             if objection is not None:
                 name = called.get(interface.mac)
                 found.append(Outcome(interface.id, interface.mac, name, objection.state, reason=objection.reason))
