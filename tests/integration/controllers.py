@@ -179,7 +179,7 @@ class Cluster:
         self._controllers: list[Controller] = []
         self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         self.kube.create(crd or yaml.safe_load(CRD.read_text()))
-        for manifest in yaml.safe_load_all(RBAC.read_text()):
+        for manifest in yaml.safe_load(RBAC.read_text())["items"]:
             self.kube.create(manifest)
         self.nodes = {
             name: self.kube.node(name, systemUUID=uuid(number).upper(), osImage="Ubuntu 24.04.2 LTS")

@@ -72,7 +72,7 @@ class Scene:
         )
         self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         self.kube.create(yaml.safe_load(CRD.read_text()))
-        for manifest in yaml.safe_load_all(RBAC.read_text()):
+        for manifest in yaml.safe_load(RBAC.read_text())["items"]:
             self.kube.create(manifest)
         self._kubectl = Kubectl(self.kube.write_kubeconfig(folder / "kubeconfig"), folder / "cache")
         self._prepare_node()

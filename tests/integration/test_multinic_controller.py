@@ -34,7 +34,7 @@ Make = Callable[..., Cluster]
 WRITES = ("create", "patch", "delete", "update")
 RULES = [
     pytest.param(manifest["kind"], number, id=f"{rule['resources'][0]}")
-    for manifest in yaml.safe_load_all(RBAC.read_text())
+    for manifest in yaml.safe_load(RBAC.read_text())["items"]
     for number, rule in enumerate(manifest.get("rules") or ())
 ]
 
@@ -126,7 +126,7 @@ def test_a_life_takes_the_shipped_rights_all_of_them_and_no_more(cluster: Cluste
     used = {(verb, resource) for client, verb, resource in cluster.kube.calls.counts() if client == CLIENT}
     granted = {
         (verb, resource)
-        for manifest in yaml.safe_load_all(RBAC.read_text())
+        for manifest in yaml.safe_load(RBAC.read_text())["items"]
         for rule in manifest.get("rules") or ()
         for resource in rule["resources"]
         for verb in rule["verbs"]

@@ -67,4 +67,4 @@ def _hold_lifeline(path: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    raise SystemExit(main(os.environ))

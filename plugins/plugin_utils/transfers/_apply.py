@@ -21,9 +21,8 @@ _BATCH = 64 * 1024
 """Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
 
 
-_FEW, _FEW_FOR_PERL = 128, 4096
-"""So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own for
-its time, unless there is perl."""
+FEW = 128
+"""So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own."""
 
 _RENAME = (
     "perl -e 'while (my ($f, $t, $d) = splice @ARGV, 0, 3)"
@@ -103,13 +102,8 @@ def write_commands(
     _remove(plan.removed, batches)
     if plan.stages:
         batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
-    if are_few(plan, perl):
+    if plan.attributed <= FEW:
         _set(plan.directories, rules, batches, perl)
-
-
-def are_few(plan: Plan, perl: bool) -> bool:
-    """Return whether the directories are so few that the commands set their attributes."""
-    return plan.attributed <= (_FEW_FOR_PERL if perl else _FEW)
 
 
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:

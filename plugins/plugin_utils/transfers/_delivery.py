@@ -14,7 +14,7 @@ from ..streams._marker import new_nonce
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step
 from . import _shell
-from ._apply import are_few, write_commands
+from ._apply import FEW, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._ends import NAMES
@@ -84,7 +84,7 @@ class Delivery:
             if not keeps(self._job, self._plan):
                 self._clean()
             raise
-        if not are_few(self._plan, _shell.PERL in self._job.dest.tools):
+        if self._plan.attributed > FEW:
             self._set_directories()
         return lost
 
