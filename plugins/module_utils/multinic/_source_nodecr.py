@@ -58,7 +58,7 @@ class NodeCrSource(Source):
         return Wanted(entries(found["spec"].get("interfaces"), where), nothing=f"{where} is empty")
 
     def _for(self, node: str, items: list[Any]) -> dict[str, Any]:
-        objects = [each for each in items if isinstance(each.get("spec"), dict)]
+        objects: list[dict[str, Any]] = [each for each in items if isinstance(each.get("spec"), dict)]
         found = [each for each in objects if each["spec"].get("nodeName") == node]
         if not found:
             others = [str(each["spec"].get("nodeName")) for each in objects]
@@ -66,7 +66,7 @@ class NodeCrSource(Source):
         if len(found) > 1:
             names = " and ".join(sorted(f"'{each['metadata']['name']}'" for each in found))
             raise SourceError(f"{self._where}: {names} are for node '{node}', and only one may be")
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
     def report(self, node: str, outcomes: Sequence[Outcome], check: bool) -> Report:
         del node, outcomes, check

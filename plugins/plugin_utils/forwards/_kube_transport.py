@@ -71,13 +71,9 @@ class KubernetesTransport:
         except Unreachable as exc:
             raise ForwardError(str(exc)) from exc
 
-    def connect(
-        self,
-        port: PortPair,
-        deadline: float,
-        client: socket.socket | None = None,  # noqa: ARG002 -- relay is told of it soon enough
-    ) -> KubeChannel:
+    def connect(self, port: PortPair, deadline: float, client: socket.socket | None = None) -> KubeChannel:
         """Connect to a port; see Transport. A pod that refuses says so later, and then another try is made."""
+        del client  # relay is told of it soon enough
         channel = KubeChannel(self.attempt(port.target, deadline), _Tries(self, port.target), deadline)
         with self._lock:
             self._channels.add(channel)
