@@ -17,6 +17,7 @@ from . import _shell
 from ._apply import FEW, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
+from ._digest import digest_of
 from ._ends import NAMES
 from ._errors import TransferError
 from ._filter import Filter
@@ -61,6 +62,8 @@ class Delivery:
         """What is to be made before anything is unpacked."""
         self._kept: Spool | None = None
         """The keys of what an earlier transfer has sent; None if there was none."""
+        self._relist: str | None = None
+        """By what the list is known that is made of the source behind its archive; None if there is none."""
         self._came: list[bytes] = []
         """What came to the source after it was listed, and was copied with the rest."""
 
@@ -106,15 +109,11 @@ class Delivery:
                 names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            known: Evidence | None = None
-            if how.copies:
-                self._copy(names, there)
-            else:
-                known = self._stream(how, names, there, here)
+            known = self._copy(names, there) if how.copies else self._stream(how, names, there, here)
             self._makes = ""
             arrived = read_listing(there, Filter())
             try:
-                return self._unproven(arrived, known)
+                return self._unproven(arrived, known, copied=how.copies)
             finally:
                 arrived.close()
         finally:
@@ -142,14 +141,16 @@ class Delivery:
             self._job.ends.clean(self._job.root, [self._staging], empty_root=False)
         return kept
 
-    def _copy(self, names: Spool, there: Spool) -> None:
-        """Have ``cp`` copy all of it, and list what arrived."""
+    def _copy(self, names: Spool, there: Spool) -> Evidence:
+        """Have ``cp`` copy all of it, list what arrived, and return what is known of it besides."""
         job, ends = self._job, self._job.ends
         ends.progress.expect(self._plan.files, self._plan.size, self._members)
         source = ends.names(names)
         batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
-        copy = _shell.copy_script(job.request.src.path, self._make(), batch)
-        ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
+        nonce = new_nonce()
+        copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce)
+        done = ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
+        return Evidence(whole=False, steady=False, relisted=digest_of(done.steps[-1], nonce))
 
     def _stream(self, how: How, names: Spool, there: Spool, here: Spool) -> Evidence:
         """Send archives, list what arrived, and return what is known of it besides."""
@@ -196,10 +197,15 @@ class Delivery:
         """The staging directory."""
         return f"{self._job.root.rstrip('/')}/{self._staging}"
 
+    @property
+    def _hashes(self) -> bool:
+        """Whether a source that would not tell of changes hashes what is sent, as long as that is but a little."""
+        return self._job.src.tar != "gnu" and self._plan.size <= _LITTLE and self._kept is None
+
     def _flow(self, steps: list[Step], nonce: str, here: Spool | None = None) -> Evidence:
-        """Send archives; a source that would not tell of changes hashes a little meanwhile, which takes no longer."""
+        """Send archives, and what is but a little is hashed meanwhile, which takes no longer."""
         job, ends, files = self._job, self._job.ends, Spool()
-        hashes = here is not None and job.src.tar != "gnu" and self._plan.size <= _LITTLE and self._kept is None
+        hashes = here is not None and self._hashes
         try:
             if here is not None and hashes:
                 files.write_all(map(name_of, sent_files(self._plan)))
@@ -214,7 +220,10 @@ class Delivery:
         # GNU tar tells by its exit status that a file changed under its hands
         changed = job.src.tar == "gnu" and any(step.rc != 0 for step in _steps(result, PACK))
         known = whole and not changed and self._kept is None
-        return Evidence(known, job.src.tar == "gnu", here if hashes and self._plan.files else None)
+        sums = here if hashes and self._plan.files else None
+        packs = _steps(result, PACK)
+        relisted = digest_of(packs[0], self._relist) if self._relist is not None and len(packs) == 1 else None
+        return Evidence(known, job.src.tar == "gnu", sums, relisted)
 
     def _chain(
         self, names: Spool, how: How, unpack: str, nonce: str, output: Spool | None, suffix: str = ""
@@ -223,7 +232,17 @@ class Delivery:
         job, ends = self._job, self._job.ends
         several = job.dest.tar == "gnu"
         blocks = ends.src.context.kind is ContextKind.KUBERNETES
-        pack = _shell.pack_script(job.request.src.path, nonce, self._sparse, how.packer, several=several, blocks=blocks)
+        if how.shards == 1 and job.src.tar != "gnu" and not self._hashes:
+            self._relist = new_nonce()
+        pack = _shell.pack_script(
+            job.request.src.path,
+            nonce,
+            self._sparse,
+            how.packer,
+            several=several,
+            blocks=blocks,
+            relist=self._relist,
+        )
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
         receiver = ends.command(f"{UNPACK}{suffix}", ends.dest, unpack, sender.name, output)
@@ -245,12 +264,12 @@ class Delivery:
             name, common, _rest = line.split(b"\0", 2)
             yield Member(len(name) + 2, int(common.split(b" ")[2]), common[:1] == b"f")
 
-    def _unproven(self, arrived: Listing, known: Evidence | None) -> list[bytes]:
-        """Return the paths of what did not arrive as it is in the source now; nothing is known of what cp did."""
+    def _unproven(self, arrived: Listing, known: Evidence, *, copied: bool) -> list[bytes]:
+        """Return the paths of what did not arrive as it is in the source now."""
         alike = arrived_alike(self._plan, arrived)
-        if known is None:
+        if copied:
             self._came = [] if alike else list(self._unasked(arrived))
-            wrong = wrong_copies(self._job, self._plan, arrived, self._place)
+            wrong = wrong_copies(self._job, self._plan, arrived, self._place, known, alike=alike)
         else:
             if not alike:
                 self._refuse_unasked(arrived)

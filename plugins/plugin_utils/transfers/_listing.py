@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -61,6 +62,8 @@ class Listing:
     """When it was listed, by the clock of its context, in seconds since 1970; 0 if that is not known."""
     manifest: Spool = field(default_factory=Spool)
     """Sorted lines."""
+    printed: str = ""
+    """The SHA-256 of the entries as they were printed: where nothing changed, the next list has the same."""
     protected: Spool = field(default_factory=Spool)
     """Sorted lines: the keys of what the filter leaves alone, without what is below that."""
     excluded: int = 0
@@ -85,7 +88,8 @@ def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listi
 
     ``since_1970``: earlier times count as 1970.
     """
-    listing, printed = _begin(raw)
+    digest = hashlib.sha256()
+    listing, printed = _begin(raw, digest.update)
     if since_1970:
         printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) if b" -" in line else line for line in printed)
     try:
@@ -93,7 +97,16 @@ def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listi
     except BaseException:
         listing.close()
         raise
+    listing.printed = digest.hexdigest()
     return listing
+
+
+def printed_again(raw: Spool) -> str:
+    """Return the SHA-256 of the entries that a list script printed (``Listing.printed``)."""
+    digest, chunks = hashlib.sha256(), raw.chunks()
+    for chunk in _again(_head(chunks)[2], chunks):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def needs_since_1970(*listings: Listing) -> bool:
@@ -103,8 +116,8 @@ def needs_since_1970(*listings: Listing) -> bool:
     return any(_BEFORE_1970.search(line) for listing in listings for line in listing.manifest.lines())
 
 
-def _begin(raw: Spool) -> tuple[Listing, Iterator[bytes]]:
-    """Return a listing that has no entries yet, and their lines as they were printed."""
+def _begin(raw: Spool, note: Callable[[bytes], object]) -> tuple[Listing, Iterator[bytes]]:
+    """Return a listing that has no entries yet, and their lines; ``note`` is called with what was printed of them."""
     chunks = raw.chunks()
     head, df, rest = _head(chunks)
     match = _PROBE.fullmatch(head)
@@ -115,7 +128,13 @@ def _begin(raw: Spool) -> tuple[Listing, Iterator[bytes]]:
     found = frozenset(filter(None, tools.split(",")))
     sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
     listing = Listing(PathKind(kind), *sure, found, free, inside == "2", int(now or 0))
-    return listing, (parse_find if form == "find" else parse_stat)(_again(rest, chunks))
+    return listing, (parse_find if form == "find" else parse_stat)(_noted(_again(rest, chunks), note))
+
+
+def _noted(chunks: Iterable[bytes], note: Callable[[bytes], object]) -> Iterator[bytes]:
+    for chunk in chunks:
+        note(chunk)
+        yield chunk
 
 
 def _head(chunks: Iterator[bytes]) -> tuple[bytes, bytes, bytes]:

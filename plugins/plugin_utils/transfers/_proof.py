@@ -23,7 +23,7 @@ from ._ends import NAMES, End
 from ._errors import TransferError
 from ._filter import Filter
 from ._job import Job
-from ._listing import Listing, read_listing
+from ._listing import Listing, printed_again, read_listing
 from ._manifest import Kind, key, key_of, kind_of, name_of, path_of, size_of
 from ._plan import Plan, joined
 from ._spool import Spool
@@ -99,23 +99,30 @@ def said_to_be_empty(plan: Plan) -> list[bytes]:
     return [key_of(line) for line in sent_files(plan) if not size_of(line)]
 
 
-def changed_at_source(job: Job, plan: Plan) -> tuple[set[bytes], set[bytes]]:
+def changed_at_source(job: Job, plan: Plan, relisted: str | None = None) -> tuple[set[bytes], set[bytes]]:
     """Return the keys of what was sent and is not in the source any more as it was listed, and of what is doubtful.
 
-    Times are whole seconds: a file that was changed in the second of the list may have been so again since.
+    Times are whole seconds: a file that was changed in the second of the list may have been so again since. Nobody has
+    to look again if the source is known to have been ``relisted`` afterwards just as before.
     """
+    changed = _not_as_listed(job, plan) if relisted != job.src.printed else set()
+    began = job.src.began
+    recent = {key_of(line) for line in sent_files(plan) if int(_age(line)[1]) >= began}
+    return changed, recent - changed
+
+
+def _not_as_listed(job: Job, plan: Plan) -> set[bytes]:
     ends, raw = job.ends, Spool()
     try:
         script = _shell.list_script(job.request.src.path)
         ends.report(ends.command("list source again", ends.src, script, NAMES, raw))
+        if printed_again(raw) == job.src.printed:
+            return set()
         now = read_listing(raw, Filter())
     finally:
         raw.close()
     try:
-        changed = {name for name, line, there in joined(plan.sent(), now.manifest.lines()) if line and line != there}
-        began = job.src.began
-        recent = {key_of(line) for line in sent_files(plan) if int(_age(line)[1]) >= began}
-        return changed, recent - changed
+        return {name for name, line, there in joined(plan.sent(), now.manifest.lines()) if line and line != there}
     finally:
         now.close()
 
@@ -130,6 +137,8 @@ class Evidence:
     """Whether whoever read the files would have told if one had changed."""
     sums: Spool | None = None
     """The checksums of the files at the source, made meanwhile."""
+    relisted: str | None = None
+    """The SHA-256 of what a list of the source printed after that (``Listing.printed``), if there was one."""
 
 
 def wrong_files(job: Job, plan: Plan, arrived: Listing, place: str, known: Evidence, *, alike: bool) -> list[bytes]:
@@ -142,18 +151,18 @@ def wrong_files(job: Job, plan: Plan, arrived: Listing, place: str, known: Evide
         return list(differing(job, place, lambda: sent_files(plan), known.sums))
     doubtful = {*(said_to_be_empty(plan) if plan.empty else ()), *(() if alike else aged(plan, arrived))}
     if not known.steady:
-        doubtful.update(*changed_at_source(job, plan))
+        doubtful.update(*changed_at_source(job, plan, known.relisted))
     return _differing_of(job, plan, place, doubtful)
 
 
-def wrong_copies(job: Job, plan: Plan, arrived: Listing, place: str) -> list[bytes]:
+def wrong_copies(job: Job, plan: Plan, arrived: Listing, place: str, known: Evidence, *, alike: bool) -> list[bytes]:
     """Return the same where ``cp`` has copied the files."""
     if not plan.files:
         return []
     if job.request.checksum:
         return list(differing(job, place, lambda: sent_files(plan)))
-    changed, recent = changed_at_source(job, plan)
-    changed.update(aged(plan, arrived))
+    changed, recent = changed_at_source(job, plan, known.relisted)
+    changed.update(() if alike else aged(plan, arrived))
     return sorted([*map(path_of, changed), *_differing_of(job, plan, place, recent - changed)], key=key)
 
 

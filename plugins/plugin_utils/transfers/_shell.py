@@ -20,12 +20,15 @@ PACKED = (0, 1, 2)
 SUMMED = (0, 1, 123)
 """Exit statuses of xargs with a hash tool that could not read some of the files."""
 
-# A word of our own first: what a script begins with is looked for as a program.
-_HEAD = "LC_ALL=C QUOTING_STYLE=literal; export LC_ALL QUOTING_STYLE\n"
+# A word of our own first: what a script begins with is looked for as a program. Without a zone of its own find looks at
+# the system's for each time that it prints, which takes longer than all the rest.
+_HEAD = "LC_ALL=C QUOTING_STYLE=literal TZ=UTC0; export LC_ALL QUOTING_STYLE TZ\n"
 
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
 # there and can be written to, the user, tar, how the list behind it is written, what can compress, and the time; and
 # what df says.
+_FORM = """case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
+"""
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -39,8 +42,7 @@ done
 [ "$k" = tree ] && q=$p
 [ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
-case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
-z=
+{form}z=
 for c in zstd gzip perl; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
 case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
 echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $(date +%s)"
@@ -86,10 +88,13 @@ _UNPACK = "{decompress}tar -x -p $o -f - --numeric-owner"
 # An archive is hashed on its way, by what reads the same bytes as it passes on. openssl uses the processor's SHA
 # instructions, where coreutils as Debian builds it does not; what is no checksum is no proof. perl passes on what it
 # gets at once, and tee in pieces of 8 KiB or less.
-_HASHER = r"""s='wc -c'
+_HASHES = """s='wc -c'
 command -v sha256sum >/dev/null 2>&1 && s=sha256sum
 openssl dgst -sha256 -r /dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
-passes() {
+"""
+_HASHER = (
+    _HASHES
+    + r"""passes() {
   perl -e 1 >/dev/null 2>&1 </dev/null || exec tee /proc/self/fd/6
   exec perl -e 'open H, ">&=6" or exit 1;
     while ($n = sysread STDIN, $b, 65536) {
@@ -100,6 +105,7 @@ passes() {
     exit !defined $n'
 }
 """
+)
 _PACK_HASHED = r"""exec 7>&1
 x=$(exec 3>&1
 {{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }}{compress} | {{
@@ -123,6 +129,12 @@ done
 set +f
 [ -z "$p" ] || echo "{digest} {nonce} $h" >&2
 """
+# What is in the directory that was gone to before is listed once more, and hashed as a list script would print it.
+_RELIST = """p=. k=tree n=
+set --
+{form}h=$({{ {listing}}} | $s)
+echo "{digest} {nonce} ${{h%% *}}" >&2
+"""
 DIGEST = "manifold-digest"
 """Begins the line on stderr by which a script says the SHA-256 of the archive that passed; a number follows."""
 _COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
@@ -134,6 +146,7 @@ _COPY = r"""s=$(cd {src} && pwd -P) || exit {failed}
 cd "$s" || exit {failed}
 xargs -0 -n {batch} -P "$(nproc 2>/dev/null || echo 1)" cp -a --reflink=auto -t "$d" --
 case $? in 0 | 123) ;; *) exit {failed} ;; esac
+{{ {relist}}} >/dev/null &
 cd "$d" || exit {failed}
 """
 PERL = "perl"
@@ -156,8 +169,12 @@ def list_script(path: str, name: str | None = None, otherwise: str = "") -> str:
     may choose another path, ``p``, and what find prints there: by the arguments, and what holds for all of it, ``n``.
     """
     inside = (_INSIDE.format(name=quote(name)) if name else "") + "n=\nset --\n" + otherwise
-    probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "")
-    return _HEAD + probe + _LIST.format(find=FIND_FORMAT, stat=_STAT_FORMAT)
+    probe = _PROBE.format(path=path_word(path), inside=inside, link=_LINK if name else "", form=_FORM)
+    return _HEAD + probe + _listing()
+
+
+def _listing() -> str:
+    return _LIST.format(find=FIND_FORMAT, stat=_STAT_FORMAT)
 
 
 def sums_script(root: str) -> str:
@@ -166,19 +183,32 @@ def sums_script(root: str) -> str:
 
 
 def pack_script(
-    root: str, nonce: str, sparse: bool, packer: str | None = None, *, several: bool = False, blocks: bool = False
+    root: str,
+    nonce: str,
+    sparse: bool,
+    packer: str | None = None,
+    *,
+    several: bool = False,
+    blocks: bool = False,
+    relist: str | None = None,
 ) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory.
 
     It may be ``several``, one behind the other, for GNU tar. With ``blocks`` it is printed in large ones. It says the
-    SHA-256 of what it printed (``DIGEST``).
+    SHA-256 of what it printed (``DIGEST``), and then by the nonce ``relist``, if there is one, that of a new list.
     """
     parts = _SEVERAL if several else _AS_ONE
     pack = _PACK.format(sparse="-S " if sparse else "", several=parts)
     # the exit status is that of tar, which tells of changes, and not that of what compresses
     hashed = _HASHER + _PACK_HASHED.format(pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks else "")
     hashed += _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
+    if relist is not None:
+        hashed += _relist(relist)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
+
+
+def _relist(nonce: str) -> str:
+    return _RELIST.format(form=_FORM, listing=_listing(), digest=DIGEST, nonce=nonce)
 
 
 def make_script(root: str, staging: str, make: str, parents: bool) -> str:
@@ -200,12 +230,14 @@ def stage_script(make: str, nonce: str, packer: str | None = None) -> str:
     return make + _unpack_hashed(nonce, packer) + list_script(".")
 
 
-def copy_script(src: str, make: str, batch: int) -> str:
+def copy_script(src: str, make: str, batch: int, relist: str) -> str:
     """Return the script that copies what is named on its input to where another one goes (``make``), and lists it.
 
-    Each process copies as many as a ``batch``.
+    Each process copies as many as a ``batch``. By the nonce ``relist`` it says the SHA-256 of a new list of the source.
     """
-    return _HEAD + _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED) + list_script(".")
+    again = _HASHES + _relist(relist)
+    copy = _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED, relist=again)
+    return _HEAD + copy + list_script(".") + "wait\n"
 
 
 def _unpack_hashed(nonce: str, packer: str | None) -> str:

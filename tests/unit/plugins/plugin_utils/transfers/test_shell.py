@@ -153,6 +153,20 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
     assert (staging / "link").readlink() == Path("to' -> 'new\n//line")
 
 
+@pytest.mark.parametrize("late", ["", "sub/plain", "sub"])
+def test_who_packs_tells_whether_the_source_is_still_as_it_was_listed(shell: Shell, tree: Path, late: str) -> None:
+    listing = _listing(shell, str(tree))
+    listing.close()
+    if late:
+        os.utime(tree / late, (7_000, 7_000))
+    again = "6" * 32
+    done = shell.run(_shell.pack_script(str(tree), _NONCE, False, relist=again), data=b"./plain\0")
+    assert done.returncode == 0, done.stderr
+    said = f"{_shell.DIGEST} {again} {listing.printed}\n".encode()
+    assert (said in done.stderr) is not bool(late)
+    assert _shell.DIGEST.encode() + b" " + _NONCE.encode() in done.stderr
+
+
 def test_attributes_of_directories_are_unpacked_over_those_that_are_there(
     shell: Shell, tree: Path, tmp_path: Path
 ) -> None:
