@@ -203,11 +203,11 @@ class SshMaster:
         refused = self._prepared(process, socket) if up else ""
         if up and not refused:
             tells_ends = self._shows_ends(socket)
+            lacking = "" if tells_ends else "; this ssh does not say how its channels end"
+            self._log(f"logged in to {self._login.destination} by SSH{lacking}")
             with self._changed:
                 self._socket, self._tells_ends, self._logins = socket, tells_ends, self._logins + 1
                 self._changed.notify_all()
-            way = "clients' sockets" if tells_ends else "pipes"
-            self._log(f"logged in to {self._login.destination} by SSH, which is given {way}")
             self._hasten(socket)
         status = process.wait()
         logged_in = up and not refused
