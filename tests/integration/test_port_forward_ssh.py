@@ -71,10 +71,9 @@ def direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ssh_
     def direct(port: int, **options: Any) -> Iterator[tuple[SshForward, SshHost]]:
         host = ssh_host()
         with forwarded(host, local(port, **options)) as forward:
-            if by_ssh:
-                _await(lambda: forward.transport.hands_over)
             yield forward, host
-            assert by_ssh or not forward.transport.hands_over
+            logins = [line for line in forward.words if line.startswith("logged in")]
+            assert {"does not say how its channels end" in line for line in logins} == {not by_ssh}
 
     return direct
 
@@ -87,6 +86,31 @@ def test_bytes_arrive_whole_and_the_end_of_one_direction_is_passed_on(direct: Di
         assert hashlib.sha256(received).digest() == hashlib.sha256(data).digest()
         counts = forward.tally.read()
         assert (counts.bytes_up, counts.bytes_down) == (len(data), len(data))
+
+
+@pytest.mark.parametrize(
+    "config", [[], ["MaxSessions 0"]], ids=["any server", "a server that lets nobody run a command"]
+)
+def test_the_first_connections_are_handed_to_ssh_and_so_is_one_that_waited_for_its_return(
+    ssh_host: Hosts, service: Service, config: list[str]
+) -> None:
+    host = ssh_host(config=config)
+    with forwarded(host, local(service.port)) as forward:
+        with forward.client() as first, forward.client() as second:
+            for client in (first, second):
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+            assert _held_by_ssh_too() == 2
+            host.server.close()
+            for client in (first, second):
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+        with forward.client() as waiting:
+            waiting.sendall(b"early")
+            _await(lambda: any("failed" in line for line in forward.words))
+            host.server.restart()
+            assert waiting.recv(5, socket.MSG_WAITALL) == b"early"
+            assert _held_by_ssh_too() == 1
 
 
 def test_the_end_of_what_the_far_end_sends_is_passed_on_and_ends_the_connection(direct: Direct) -> None:
@@ -492,6 +516,16 @@ def _await(condition: Callable[[], object], seconds: float = SECONDS) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def _held_by_ssh_too() -> int:
+    """Return how many of the sockets of this process its ssh has, too."""
+    (ssh,) = [pid for pid in children_of(os.getpid()) if " -N " in command_of(pid)]
+    held = set()
+    for each in Path(f"/proc/{ssh}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.add(str(each.readlink()))
+    return sum(_opened(number) in held for number in _numbers() if "socket:" in _opened(number))
 
 
 def _descriptors() -> int:

@@ -85,6 +85,7 @@ class SshMaster:
         self._log = log
         self._changed = threading.Condition()
         self._socket: Path | None = None
+        self._tells_ends = False
         self._process: subprocess.Popen[bytes] | None = None
         self._failure = ""
         self._failures = 0
@@ -118,18 +119,25 @@ class SshMaster:
     def connection(self, deadline: float) -> MuxConnection:
         """Return a connection to the ssh that is logged in, waiting for one; raise Unavailable at the deadline."""
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._socket or self._closing, max(0.0, deadline - time.monotonic()))
-                socket = self._socket
-            if socket is None:
-                words = f" (ssh: {self._failure})" if self._failure else ""
-                raise Unavailable(f"there is no SSH connection to {self._login.destination}{words}")
+            socket, _tells_ends = self._logged_in(deadline)
             try:
                 return MuxConnection(str(socket), deadline)
             except TimeoutError as exc:
                 raise Unavailable(f"the ssh to {self._login.destination} does not answer") from exc
             except MuxError:
                 self._lost(socket)
+
+    def tells_ends(self, deadline: float) -> bool:
+        """Return whether the ssh that is logged in says what becomes of its channels, waiting for one as above."""
+        return self._logged_in(deadline)[1]
+
+    def _logged_in(self, deadline: float) -> tuple[Path, bool]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._socket or self._closing, max(0.0, deadline - time.monotonic()))
+            if self._socket is not None:
+                return self._socket, self._tells_ends
+        words = f" (ssh: {self._failure})" if self._failure else ""
+        raise Unavailable(f"there is no SSH connection to {self._login.destination}{words}")
 
     def is_up(self, deadline: float) -> bool:
         """Return whether ssh holds its connection, as it says itself."""
@@ -194,10 +202,12 @@ class SshMaster:
         up = self._await_socket(process, socket)
         refused = self._prepared(process, socket) if up else ""
         if up and not refused:
+            tells_ends = self._shows_ends(socket)
+            lacking = "" if tells_ends else "; this ssh does not say how its channels end"
+            self._log(f"logged in to {self._login.destination} by SSH{lacking}")
             with self._changed:
-                self._socket, self._logins = socket, self._logins + 1
+                self._socket, self._tells_ends, self._logins = socket, tells_ends, self._logins + 1
                 self._changed.notify_all()
-            self._log(f"logged in to {self._login.destination} by SSH")
             self._hasten(socket)
         status = process.wait()
         logged_in = up and not refused
@@ -249,6 +259,15 @@ class SshMaster:
                 return False
             pause = min(pause * 1.5, 0.05)
 
+    def _shows_ends(self, socket: Path) -> bool:
+        """Let ssh show whether it says what becomes of channels; nobody may use it before, or would be given a pipe.
+
+        A connection to it was ended already. It notes that, if it does so at all, before it answers the next one.
+        """
+        with contextlib.suppress(OSError):
+            MuxConnection(str(socket), time.monotonic() + _END_SECONDS).close()
+        return self.words.tell_ends
+
     def _hasten(self, socket: Path) -> None:
         """Run nothing on the host, once.
 
@@ -279,12 +298,13 @@ class SshMaster:
                 self._socket = None
 
     def _ended(self, socket: Path, logged_in: bool, words: str) -> None:
+        with self._changed:
+            self._socket = None
         self.words.end()
         with contextlib.suppress(OSError):
             socket.unlink()
         with self._changed:
             self._process = None
-            self._socket = None
             self._failure = words
             self._failures += not logged_in
             self._changed.notify_all()

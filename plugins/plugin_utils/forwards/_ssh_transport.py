@@ -59,11 +59,6 @@ class SshTransport:
     def restarts(self) -> int:
         return self._master.restarts
 
-    @property
-    def hands_over(self) -> bool:
-        """Whether ssh writes to clients itself; an old one, or one that was started just now, does not."""
-        return self._master.words.tell_ends
-
     def describe(self) -> str:
         return f"SSH to {self._login.destination}"
 
@@ -117,7 +112,7 @@ class SshTransport:
             raise ForwardError(f"the port '{port.target}' has to be a number where the context is of type ssh")
         while True:
             try:
-                if client is not None and self.hands_over:
+                if client is not None and self._master.tells_ends(deadline):
                     return self._hand_over(client, port.target, deadline)
                 return self._between(port.target, deadline)
             except MuxError:

@@ -5,7 +5,8 @@
 
 An ssh that was handed a client's socket ends what it sends there by closing a descriptor, of which nobody else hears
 while another one is open. It logs that, however, if it is asked to (``LogVerbose``, since OpenSSH 8.5), before anything
-else happens to that channel. Whether it really does is seen from the first channels, before anybody relies on it.
+else happens to that channel. Whether it really does is seen before anybody relies on it, and before the first client:
+it says the same of the connections to itself, by which it is asked for channels.
 """
 
 from __future__ import annotations
@@ -86,8 +87,10 @@ class SshWords:
 
     @property
     def tell_ends(self) -> bool:
-        """Whether this ssh has shown that it says what becomes of channels."""
-        return self._seen_new and self._seen_end
+        """Whether this ssh has shown, by what it has written until now, that it says what becomes of channels."""
+        with self._lock:
+            self._drain()
+            return self._seen_new and self._seen_end
 
     def said(self) -> str:
         """Return the words for people, as far as they are kept."""
@@ -161,10 +164,11 @@ class SshWords:
         if event["made"]:
             self._watches[number] = ChannelWatch()
             self._seen_new = True
-        elif event["sock"] == b"-1":  # the others are of ssh itself
-            self._seen_end = True
-            if (watch := self._watches.get(number)) is not None:
-                watch.decide(Fate.ENDED if event["output"] == _ENDED else Fate.CUT)
+            return
+        self._seen_end = True
+        # the others are of ssh itself
+        if event["sock"] == b"-1" and (watch := self._watches.get(number)) is not None:
+            watch.decide(Fate.ENDED if event["output"] == _ENDED else Fate.CUT)
 
 
 def can_tell_ends(ssh: str, environment: Mapping[str, str]) -> bool:

@@ -50,17 +50,17 @@ def test_a_number_that_is_used_again_is_another_channel(words: SshWords) -> None
 def test_the_connections_to_ssh_itself_are_none_of_its_channels(words: SshWords) -> None:
     say(words, _NEW.format(1), _END.format(1, 1, 5))
     assert fate(words, 1) is Fate.OPEN
-    assert not words.tell_ends
 
 
-def test_an_ssh_is_relied_on_once_it_has_said_both(words: SshWords) -> None:
+@pytest.mark.parametrize("sock", [-1, 5], ids=["of a channel", "of a connection to ssh itself"])
+def test_an_ssh_is_relied_on_once_it_has_said_both(words: SshWords, sock: int) -> None:
     say(words, _NEW.format(1))
-    assert fate(words, 1) is Fate.OPEN
     assert not words.tell_ends
-    say(words, _END.format(1, 1, -1))
-    assert fate(words, 1) is Fate.ENDED
+    say(words, _END.format(1, 1, sock))
     assert words.tell_ends
     words.end()
+    assert not words.tell_ends
+    say(words, _NEW.format(1), "another thing")
     assert not words.tell_ends
 
 
