@@ -115,6 +115,13 @@ def test_a_life_takes_the_shipped_rights_all_of_them_and_no_more(cluster: Cluste
     cluster.kube.delete(KIND, "node-1", NAMESPACE)
     cluster.wait_gone("node-1")
     assert cluster.ran.count("cleanup node-1") == 1
+    events = cluster.kube.front.objects.store.items("", "events")[0]
+    assert {(each["type"], each["reason"], each["involvedObject"]["name"]) for each in events} == {
+        *(("Normal", "Configured", f"node-{number}") for number in (1, 2, 3)),
+        ("Warning", "InterfacesFailed", "node-2"),
+        ("Warning", "InstanceMismatch", "node-3"),
+        ("Normal", "Cleaned", "node-1"),
+    }
 
     assert controller.ask("/healthz") == controller.ask("/readyz") == (200, "ok\n")
     metrics = controller.ask("/metrics")[1]
@@ -277,6 +284,20 @@ def test_no_more_nodes_than_allowed_are_worked_on_at_once(cluster: Cluster) -> N
     # its place goes to the third one without waiting
     cluster.kube.kill(pod["metadata"]["name"], NAMESPACE)
     until(lambda: len(cluster.ran) == 3, "the third agent", 5)
+
+
+def test_while_too_many_have_failed_none_that_is_well_is_changed(cluster: Cluster) -> None:
+    for number in (1, 2):
+        missing = interfaces(number, 1)[0]["macAddress"]
+        cluster.agents[f"node-{number}"] = lambda spec, mac=missing: report(Task.CONFIGURE, spec, failing=mac)
+        cluster.config(number)
+    cluster.start(max_failing="1")
+    for name in ("node-1", "node-2"):
+        cluster.wait_state(name, "PartiallyConfigured")
+    cluster.config(3)
+    cluster.wait_state("node-3", "Waiting")
+    assert cluster.ready("node-3") == ("False", "TooManyFailures")
+    assert sorted(cluster.ran) == ["configure node-1", "configure node-2"]
 
 
 def test_what_it_is_told_wrong_ends_it_with_a_sentence(cluster: Cluster) -> None:
