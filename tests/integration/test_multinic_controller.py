@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 import time
@@ -299,7 +300,7 @@ def test_no_more_nodes_than_allowed_are_worked_on_at_once(cluster: Cluster) -> N
 def test_while_too_many_have_failed_none_that_is_well_is_changed(cluster: Cluster) -> None:
     for number in (1, 2):
         missing = interfaces(number, 1)[0]["macAddress"]
-        cluster.agents[f"node-{number}"] = lambda spec, mac=missing: report(Task.CONFIGURE, spec, failing=mac)
+        cluster.agents[f"node-{number}"] = functools.partial(report, Task.CONFIGURE, failing=missing)
         cluster.config(number)
     cluster.start(max_failing="1")
     for name in ("node-1", "node-2"):

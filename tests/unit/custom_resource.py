@@ -49,7 +49,8 @@ def violations(obj: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> 
 def _client() -> Any:
     import kubernetes  # late: it takes its time
 
-    return kubernetes.client.CustomObjectsApi(kubernetes.config.new_client_from_config(_KUBECONFIG))
+    connect: Any = kubernetes.config.new_client_from_config
+    return kubernetes.client.CustomObjectsApi(connect(_KUBECONFIG))
 
 
 def _of_cluster(obj: Mapping[str, Any]) -> list[str]:
@@ -60,8 +61,8 @@ def _of_cluster(obj: Mapping[str, Any]) -> list[str]:
     try:
         _client().create_namespaced_custom_object(*kind, dict(obj), **strictly)
     except ApiException as exc:
-        said = json.loads(exc.body)
-        if said["code"] not in (400, 422):
+        said = json.loads(exc.body or "{}")
+        if exc.status not in (400, 422):
             raise
         causes = (said.get("details") or {}).get("causes") or ()
         return [f"{cause['field']}: {cause['message']}" for cause in causes] or [said["message"]]
