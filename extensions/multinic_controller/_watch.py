@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,12 +52,22 @@ def registry(told: Told, kubeconfig: str | None) -> kopf.OperatorRegistry:
     found = kopf.OperatorRegistry()
 
     def login(**given: Any) -> Any:
-        return (kopf.login_with_kubeconfig if kubeconfig else kopf.login_with_service_account)(**given)
+        if kubeconfig:
+            return kopf.login_with_kubeconfig(**given)
+        found = kopf.login_with_service_account(**given)
+        # kopf would ask the cluster's DNS where the API is, which everything else finds in the environment
+        return found and dataclasses.replace(found, server=_server(os.environ))
 
     kopf.on.login(registry=found)(login)
     for kind, (group, version, plural) in _RESOURCES.items():
         _register(found, kind, (group, version, plural), told)
     return found
+
+
+def _server(environment: Mapping[str, str]) -> str:
+    """Return the API's URL as a pod is told of it."""
+    host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _register(found: kopf.OperatorRegistry, kind: Kind, resource: tuple[str, str, str], told: Told) -> None:

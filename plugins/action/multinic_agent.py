@@ -56,15 +56,15 @@ class ActionModule(ActionBase):
     def _carry_out(self, order: Order, task_vars: dict[str, Any]) -> Mapping[str, Any]:
         options = dict(order.options)
         if order.source is not None:
-            found = self._call(_SOURCE, {"source": order.source}, task_vars)
+            found = self._call(_SOURCE, order.source, task_vars)
             if found.get("failed"):
                 return found
             options["interfaces"] = found["interfaces"]
         done = self._call(_CONFIG, options, task_vars)
         if order.source is None or "interfaces" not in done or self._task.check_mode:
             return done
-        node = {"source": order.source, "state": "reported", "node_name": found["node_name"]}
-        told = self._call(_SOURCE, {**node, "interfaces": done["interfaces"]}, task_vars)
+        node = {"state": "reported", "node_name": found["node_name"], "interfaces": done["interfaces"]}
+        told = self._call(_SOURCE, {**order.source, **node}, task_vars)
         if told.get("failed") and not done.get("failed"):
             return {**done, "failed": True, "msg": f"configured, but not written back: {told.get('msg')}"}
         return done

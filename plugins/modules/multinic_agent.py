@@ -20,8 +20,9 @@ description:
     ours is removed. E(AGENT_SPEC) is a JSON object with C(generation), C(interfaces), C(backend), C(host_root),
     C(rollback_timeout) and C(options).
   - Without E(AGENT_SPEC), E(DATA_SOURCE) must be V(nodecr) or V(db); then M(manifold.core.multinic_source) reads the
-    interfaces, for which the pod needs the rights. E(AGENT_HOST_ROOT) then says where the node is mounted, by default
-    C(/host).
+    interfaces, for which the pod needs the rights. For V(db), E(AGENT_DB) is the option
+    O(manifold.core.multinic_source#module:db) as a JSON object. E(AGENT_HOST_ROOT) then says where the node is mounted,
+    by default C(/host).
   - The task fails only if there is no summary. That a run failed, and why, is in the summary.
 attributes:
   check_mode:

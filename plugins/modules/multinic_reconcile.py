@@ -19,7 +19,7 @@ description:
   - One pass does not wait for the Jobs that it creates; the next one sees how they ended. See O(wait).
 requirements:
   - kubernetes >= 31.0.0 on the host that executes this module
-  - Kubernetes 1.30 or newer
+  - Kubernetes 1.31 or newer
 attributes:
   check_mode:
     support: full

@@ -13,8 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -25,8 +23,8 @@ from typing import Any
 import pytest
 import yaml
 
+from integration.agents import COMMAND, IMAGE, NAME, image
 from integration.controllers import ACCOUNT, CRD, NAMESPACE, RBAC, Controller, Nursery
-from testbed.inventory import REPOSITORY
 from testbed.kube import Kube, Outcome, StubBackend
 from testbed.kube.kubectl import Kubectl
 from testbed.kube.node_pods import NodeBackend
@@ -35,26 +33,14 @@ from testbed.run import Run
 
 pytestmark = [pytest.mark.node, pytest.mark.long]
 
-COLLECTIONS = "usr/share/ansible/collections"
 OURS = "var/lib/manifold-core"
 UUID = "3d2b6c1e-0000-4000-8000-000000000001"
 FIRST, SECOND, GONE = (f"fa:16:3e:00:00:0{number}" for number in (1, 2, 9))
-ENTRY = "ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._entry"
-COMMAND = ("env", f"PYTHONPATH=/{COLLECTIONS}", f"ANSIBLE_COLLECTIONS_PATH=/{COLLECTIONS}", sys.executable, "-m", ENTRY)
 # What is verified after a change: it works, but for as long as a test says that it is to be held up.
 HOLD = (
     f"""cd /host/{OURS}; if [ -e hold ] && ip link show multinic0 | grep -q 'mtu 1300'; then touch held; sleep 60; fi"""
 )
 Obj = dict[str, Any]
-
-
-def image(layer: Path) -> Path:
-    """Return the agent's image: this machine with the collection installed, compiled, which is copied to ``layer``."""
-    target = layer / COLLECTIONS / "ansible_collections/manifold/core"
-    for part in ("meta", "playbooks", "plugins"):
-        shutil.copytree(REPOSITORY / part, target / part)
-    shutil.copy(REPOSITORY / "galaxy.yml", target)
-    return Path(f"{layer}:/..")  # overlayfs lays the first over the second; a Path drops a slash at its end
 
 
 class Scene:
@@ -66,7 +52,7 @@ class Scene:
         self.kube = Kube(StubBackend(lambda _pod: Outcome()), workdir=folder)
         # overlayfs refuses to lay a folder over one that holds it, so that this is not on the machine's root
         self._layer = tempfile.TemporaryDirectory(dir="/dev/shm", prefix="manifold-image-")
-        self.backend = NodeBackend(self.node, {"multinic-agent": image(Path(self._layer.name))})
+        self.backend = NodeBackend(self.node, {NAME: image(Path(self._layer.name))})
         self.handle = self.kube.node(
             "worker-1", backend=self.backend, systemUUID=UUID, osImage="Ubuntu 24.04.2 LTS", bootID="boot-1"
         )
@@ -91,7 +77,7 @@ class Scene:
             self._nursery,
             kubeconfig,
             folder / "controller.log",
-            image="registry.example.com/multinic-agent:1",
+            image=IMAGE,
             command=shlex.join(COMMAND),
             agent_options=json.dumps(options),
         )

@@ -6,15 +6,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._observed import Task
 
+from integration.agents import CONTROLLER, IMAGE, IS_BUILT, NAME, image
 from integration.controllers import (
+    ACCOUNT,
     CLIENT,
     KIND,
     NAMESPACE,
@@ -27,7 +34,11 @@ from integration.controllers import (
     report,
     uuid,
 )
+from testbed.inventory import REPOSITORY
 from testbed.kube.calls import Call, CallFault, Reset
+from testbed.kube.node_pods import NodeBackend
+from testbed.net.node import Node
+from testbed.net.relay import Relay
 from testbed.run import Run
 
 Make = Callable[..., Cluster]
@@ -115,6 +126,13 @@ def test_a_life_takes_the_shipped_rights_all_of_them_and_no_more(cluster: Cluste
     cluster.kube.delete(KIND, "node-1", NAMESPACE)
     cluster.wait_gone("node-1")
     assert cluster.ran.count("cleanup node-1") == 1
+    events = cluster.kube.front.objects.store.items("", "events")[0]
+    assert {(each["type"], each["reason"], each["involvedObject"]["name"]) for each in events} == {
+        *(("Normal", "Configured", f"node-{number}") for number in (1, 2, 3)),
+        ("Warning", "InterfacesFailed", "node-2"),
+        ("Warning", "InstanceMismatch", "node-3"),
+        ("Normal", "Cleaned", "node-1"),
+    }
 
     assert controller.ask("/healthz") == controller.ask("/readyz") == (200, "ok\n")
     metrics = controller.ask("/metrics")[1]
@@ -277,6 +295,71 @@ def test_no_more_nodes_than_allowed_are_worked_on_at_once(cluster: Cluster) -> N
     # its place goes to the third one without waiting
     cluster.kube.kill(pod["metadata"]["name"], NAMESPACE)
     until(lambda: len(cluster.ran) == 3, "the third agent", 5)
+
+
+def test_while_too_many_have_failed_none_that_is_well_is_changed(cluster: Cluster) -> None:
+    for number in (1, 2):
+        missing = interfaces(number, 1)[0]["macAddress"]
+        cluster.agents[f"node-{number}"] = functools.partial(report, Task.CONFIGURE, failing=missing)
+        cluster.config(number)
+    cluster.start(max_failing="1")
+    for name in ("node-1", "node-2"):
+        cluster.wait_state(name, "PartiallyConfigured")
+    cluster.config(3)
+    cluster.wait_state("node-3", "Waiting")
+    assert cluster.ready("node-3") == ("False", "TooManyFailures")
+    assert sorted(cluster.ran) == ["configure node-1", "configure node-2"]
+
+
+def _pod_of_deployment(**variables: Any) -> Any:
+    """Return the specification of the pod of the Deployment that the role makes."""
+    role = REPOSITORY / "roles/multinic_cluster"
+    known = {**yaml.safe_load((role / "defaults/main.yml").read_text()), **variables}
+    environment = jinja2.Environment(trim_blocks=True)
+    environment.filters["to_json"] = json.dumps
+    text = environment.from_string((role / "templates/controller.yml.j2").read_text()).render(known)
+    (found,) = (each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment")
+    return found["spec"]["template"]["spec"]
+
+
+@pytest.mark.node
+def test_the_pod_of_its_deployment_acts_by_its_own_account(cluster: Cluster, node: Callable[..., Node]) -> None:
+    """On a test node, so with the node's network; the image is this machine's root with the collection in it."""
+    machine = node("infra-1")
+    tls = cluster.kube.front.tls(cluster.folder)
+    account = machine.root / "run/account"
+    account.mkdir()
+    (account / "token").write_text(cluster.kube.token(ACCOUNT, NAMESPACE))
+    (account / "ca.crt").write_text(tls.certificate.read_text())
+    spec = _pod_of_deployment(
+        multinic_cluster_image=IMAGE,
+        multinic_cluster_controller_image=IMAGE,
+        multinic_cluster_controller_command=list(CONTROLLER),
+        multinic_cluster_namespace=NAMESPACE,
+    )
+    (container,) = spec["containers"]
+    # what the kubelet adds
+    spec |= {"hostNetwork": True, "volumes": [{"name": "account", "hostPath": {"path": "/run/account"}}]}
+    mounted = "/var/run/secrets/kubernetes.io/serviceaccount"
+    container["volumeMounts"] = [{"name": "account", "mountPath": mounted, "readOnly": True}]
+    address = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(tls.port)}
+    container["env"] += [{"name": name, "value": value} for name, value in address.items()]
+    if not IS_BUILT:
+        # the Python of the tests may be where nobody else may look
+        spec["securityContext"] = {"runAsUser": 0}
+    cluster.config(1)
+    with contextlib.ExitStack() as stack:
+        layer = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="manifold-image-"))
+        backend = stack.enter_context(contextlib.closing(NodeBackend(machine, {NAME: image(Path(layer))})))
+        stack.enter_context(contextlib.closing(Relay(machine, tls.port)))
+        pod = {"metadata": {"name": "controller-x", "namespace": NAMESPACE, "uid": "controller"}, "spec": spec}
+        backend.create(pod)
+        try:
+            cluster.wait_state("node-1", "Configured")
+        finally:
+            print(backend.logs("controller", "controller").decode())
+        lease = cluster.kube.get("Lease", "multinic-controller", NAMESPACE)
+        assert lease["spec"]["holderIdentity"] == "controller-x"
 
 
 def test_what_it_is_told_wrong_ends_it_with_a_sentence(cluster: Cluster) -> None:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,7 @@ IMAGE = "registry.example.com/multinic:1"
 ROLE = {"multinic_cluster_image": IMAGE, "multinic_cluster_namespace": NAMESPACE}
 UUID = "3d2b6c1e-0000-4000-8000-000000000001"
 CRD = "multinicnodeconfigs.multinic.io"
+NAME_OF_CONFIG = "worker-1.example.com"
 
 
 @dataclass
@@ -77,16 +80,20 @@ KINDS = ("Deployment", "PodDisruptionBudget", "Role", "RoleBinding", "ClusterRol
 def test_deploying_twice_changes_nothing_and_removing_keeps_the_resources(cluster: Cluster, schema: Schema) -> None:
     changed, _tasks = cluster.deploy("--check")
     assert changed and not cluster.there("Deployment") and not cluster.there("Namespace", NAMESPACE)
-    assert cluster.deploy(multinic_cluster_options={"max_in_flight": "10%", "agent_options": {"allow_up": True}})[0]
+    same = {
+        "multinic_cluster_options": {"max_in_flight": "10%", "agent_options": {"allow_up": True}},
+        "multinic_cluster_image_pull_secrets": ["registry", "mirror"],
+    }
+    assert cluster.deploy(**same)[0]
     assert all(cluster.there(kind) for kind in KINDS)
-    same = {"multinic_cluster_options": {"max_in_flight": "10%", "agent_options": {"allow_up": True}}}
     assert cluster.deploy(**same) == (False, [])
-    (container,) = cluster.kube.get("Deployment", "multinic-controller", NAMESPACE)["spec"]["template"]["spec"][
-        "containers"
-    ]
+    pod = cluster.kube.get("Deployment", "multinic-controller", NAMESPACE)["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+    (container,) = pod["containers"]
     env = {each["name"]: each.get("value") for each in container["env"]}
     assert (env["MULTINIC_MAX_IN_FLIGHT"], env["MULTINIC_AGENT_OPTIONS"]) == ("10%", '{"allow_up": true}')
     assert (env["MULTINIC_IMAGE"], env["MULTINIC_NAMESPACE"]) == (IMAGE, NAMESPACE)
+    assert env["MULTINIC_IMAGE_PULL_SECRETS"] == "registry,mirror"
     labels = cluster.kube.get("Namespace", NAMESPACE)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
     binding = cluster.kube.get("ClusterRoleBinding", "multinic-controller", NAMESPACE)
@@ -128,7 +135,40 @@ def test_deploying_twice_changes_nothing_and_removing_keeps_the_resources(cluste
 
     assert cluster.deploy(multinic_cluster_state="absent")[0]
     assert not any(cluster.there(kind) for kind in (*KINDS, "ServiceAccount"))
-    assert cluster.there("CustomResourceDefinition", CRD) and cluster.there(
-        "MultiNicNodeConfig", "worker-1.example.com"
-    )
+    assert cluster.there("CustomResourceDefinition", CRD) and cluster.there("MultiNicNodeConfig", NAME_OF_CONFIG)
     assert cluster.deploy(multinic_cluster_state="absent") == (False, [])
+
+    with _controller(cluster) as cleaned:
+        cluster.deploy(multinic_cluster_state="absent", multinic_cluster_remove_configs=True)
+    assert cleaned == [NAME_OF_CONFIG]
+    assert not cluster.there("MultiNicNodeConfig", NAME_OF_CONFIG) and not cluster.there("ServiceAccount")
+    assert cluster.there("CustomResourceDefinition", CRD) and cluster.there("Namespace", NAMESPACE)
+
+
+@contextlib.contextmanager
+def _controller(cluster: Cluster) -> Iterator[list[str]]:
+    """Stand in for a controller: let a resource go when its deletion is asked for, which is when it cleans the node.
+
+    It yields the names of those that it let go while it had its account.
+    """
+    cleaned: list[str] = []
+    kind = cluster.kube.front.objects.registry.of_kind("MultiNicNodeConfig")
+    change = functools.partial(cluster.kube.front.objects.change, kind, NAMESPACE, NAME_OF_CONFIG)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    cluster.kube.create({**account, "metadata": {"name": "multinic-controller", "namespace": NAMESPACE}})
+    change(lambda obj: obj["metadata"].update(finalizers=["multinic.io/clean-up"]))
+
+    def clean() -> None:
+        cluster.kube.wait("MultiNicNodeConfig", NAME_OF_CONFIG, _is_deleted, NAMESPACE, 30)
+        if cluster.there("ServiceAccount"):
+            cleaned.append(NAME_OF_CONFIG)
+        change(lambda obj: obj["metadata"].pop("finalizers") and None)
+
+    thread = threading.Thread(target=clean, name="controller")
+    thread.start()
+    yield cleaned
+    thread.join()
+
+
+def _is_deleted(obj: dict[str, Any] | None) -> bool:
+    return obj is None or "deletionTimestamp" in obj["metadata"]

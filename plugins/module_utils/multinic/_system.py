@@ -11,7 +11,8 @@ import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Mapping, Sequence
+from urllib.parse import quote
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._errors import NodeError
 
@@ -60,7 +61,7 @@ class LocalSystem(System):
     """The node that this process runs on (its network namespace is the node's)."""
 
     def run(self, argv: Sequence[str], timeout: float = 30) -> Ran:
-        environment = {**os.environ, "LC_ALL": "C", "PATH": _path()}
+        environment = {**os.environ, "LC_ALL": "C", "PATH": _path(), **self._bus()}
         command: list[str] = list(argv)
         try:
             done = subprocess.run(
@@ -79,6 +80,12 @@ class LocalSystem(System):
 
     def which(self, command: str) -> str | None:
         return shutil.which(command, path=_path())
+
+    def _bus(self) -> Mapping[str, str]:
+        """Return how nmcli finds the D-Bus of a node that is mounted here: it would look for one of its container."""
+        if self.root == Path("/"):
+            return {}
+        return {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={quote(str(self.path('/run/dbus/system_bus_socket')))}"}
 
 
 def installed(system: System, command: str) -> bool:

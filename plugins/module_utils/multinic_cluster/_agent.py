@@ -22,6 +22,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._su
 ACTION = "AGENT_ACTION"
 SPEC = "AGENT_SPEC"
 SOURCE = "DATA_SOURCE"
+DATABASE = "AGENT_DB"
 HOST_ROOT = "AGENT_HOST_ROOT"
 MESSAGE_PATH = "AGENT_TERMINATION_MESSAGE_PATH"
 _MESSAGE_PATH = "/dev/termination-log"
@@ -40,13 +41,13 @@ class Order:
     """What the agent is to do.
 
     :param generation: that of the resource; 0 if there is none.
-    :param source: ``db`` or ``nodecr``, where the interfaces are to be read; None if they are in ``options``.
+    :param source: how ``multinic_source`` reads the interfaces; None if they are in ``options``.
     :param options: those of ``multinic_config``.
     """
 
     task: Task
     generation: int
-    source: str | None = None
+    source: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -71,18 +72,34 @@ def order_of(environment: Mapping[str, str]) -> Order:
         options["state"] = "absent"
     else:
         options["interfaces"] = spec.get("interfaces", [])
-    return Order(task, spec.get("generation", 0), None if task is Task.CLEANUP else source, options)
+    asked = None if source is None or task is Task.CLEANUP else _source(source, environment)
+    return Order(task, spec.get("generation", 0), asked, options)
+
+
+def _source(source: str, environment: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the options of ``multinic_source``; what else they are it finds in the environment by itself."""
+    if source != "db":
+        return {"source": source}
+    if not environment.get(DATABASE):
+        raise OrderError(f"{SOURCE} is db, but there is no {DATABASE}: the option db of multinic_source, as JSON")
+    return {"source": source, "db": _object(DATABASE, environment[DATABASE])}
+
+
+def _object(variable: str, text: str) -> dict[str, Any]:
+    """Read a JSON object; what it says may be secret. :raises OrderError: it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError as exc:
+        raise OrderError(f"{variable} is not JSON: {exc}") from exc
+    if not isinstance(found, dict):
+        raise OrderError(f"{variable} is not a JSON object")
+    return found
 
 
 def _spec(text: str | None) -> Mapping[str, Any]:
     if text is None:
         return {}
-    try:
-        spec = json.loads(text)
-    except ValueError as exc:
-        raise OrderError(f"{SPEC} is not JSON: {exc}") from exc
-    if not isinstance(spec, dict):
-        raise OrderError(f"{SPEC} is not a JSON object")
+    spec = _object(SPEC, text)
     for name, kind in (("generation", int), ("interfaces", list), ("host_root", str), ("options", dict)):
         if name in spec and (not isinstance(spec[name], kind) or isinstance(spec[name], bool)):
             raise OrderError(f"{SPEC}: {name} is {spec[name]!r}, which is no {kind.__name__}")

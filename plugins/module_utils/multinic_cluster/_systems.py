@@ -44,7 +44,8 @@ _COMMON = (
     Folder("/run/dbus"),
     Folder("/run/systemd"),
     Folder("/run/udev", read_only=True),
-    Folder("/etc/systemd/network"),
+    # where its files are to be, which systems without networkd may not have yet
+    Folder("/etc/systemd/network", OURS),
 )
 _DEBIAN = System("auto", (*_COMMON, Folder("/etc/netplan")))
 _RED_HAT = System("networkmanager", (*_COMMON, Folder("/etc/NetworkManager"), Folder("/run/NetworkManager")))

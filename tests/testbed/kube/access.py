@@ -90,8 +90,12 @@ class Access:
             return ADMIN
         if header is None and self.authorizations is None:
             return ADMIN
+        # as of a server, whatever its case: the Python client writes it small for a pod's own account
+        scheme, _space, token = (header or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise ApiError(401, "Unauthorized", "Unauthorized")
         with self._lock:
-            known = self._tokens.get((header or "").removeprefix("Bearer "))
+            known = self._tokens.get(token)
         account = None if known is None else self._store.read(known[0])
         if known is None or account is None or account["metadata"]["uid"] != known[1]:
             raise ApiError(401, "Unauthorized", "Unauthorized")

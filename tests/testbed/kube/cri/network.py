@@ -19,6 +19,7 @@ import secrets
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from testbed.kube.backend import BackendError
@@ -124,10 +125,18 @@ class PodNetwork:
 def connect_in(namespace: Path | None, port: int) -> socket.socket:
     """Connect to ``localhost:port`` as seen inside a network namespace (None: our own).
 
-    A socket stays in the namespace it was made in, and a namespace is entered per thread: so a thread
-    of its own enters, connects, and ends.
-
     :raises OSError: nothing listens there.
+    """
+    return socket_in(namespace, lambda: _connect_localhost(port))
+
+
+def socket_in(namespace: Path | None, make: Callable[[], socket.socket]) -> socket.socket:
+    """Make a socket inside a network namespace (None: our own).
+
+    A socket stays in the namespace it was made in, and a namespace is entered per thread: so a thread
+    of its own enters, makes it, and ends.
+
+    :raises OSError: as ``make`` does.
     """
     results: queue.SimpleQueue[socket.socket | OSError] = queue.SimpleQueue()
 
@@ -135,7 +144,7 @@ def connect_in(namespace: Path | None, port: int) -> socket.socket:
         try:
             if namespace is not None:
                 _enter(namespace)
-            results.put(_connect_localhost(port))
+            results.put(make())
         except OSError as exc:
             results.put(exc)
 

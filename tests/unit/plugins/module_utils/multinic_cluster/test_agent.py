@@ -39,7 +39,10 @@ def test_a_clean_up_removes_all_whatever_the_source() -> None:
 
 
 def test_without_a_spec_a_source_is_read() -> None:
-    assert order_of({"DATA_SOURCE": "nodecr"}).source == "nodecr"
+    assert order_of({"DATA_SOURCE": "nodecr"}).source == {"source": "nodecr"}
+    database = {"host": "db", "password": "secret"}
+    found = order_of({"DATA_SOURCE": "db", "AGENT_DB": json.dumps(database)})
+    assert found.source == {"source": "db", "db": database}
     assert order_of({"DATA_SOURCE": "nodecr", "AGENT_SPEC": "{}"}).source is None
 
 
@@ -48,6 +51,8 @@ def test_without_a_spec_a_source_is_read() -> None:
     [
         ({}, "neither AGENT_SPEC nor a DATA_SOURCE"),
         ({"DATA_SOURCE": "file"}, "DATA_SOURCE of db or nodecr"),
+        ({"DATA_SOURCE": "db"}, "DATA_SOURCE is db, but there is no AGENT_DB"),
+        ({"DATA_SOURCE": "db", "AGENT_DB": "secret"}, "^AGENT_DB is not JSON: Expecting value: line 1 column 1"),
         ({"AGENT_ACTION": "clean", "AGENT_SPEC": "{}"}, "AGENT_ACTION is 'clean'"),
         ({"AGENT_SPEC": "{"}, "AGENT_SPEC is not JSON"),
         ({"AGENT_SPEC": "[]"}, "not a JSON object"),

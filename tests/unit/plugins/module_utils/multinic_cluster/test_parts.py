@@ -108,12 +108,18 @@ def test_the_job_is_pinned_and_has_no_more_rights_than_it_needs() -> None:
     assert ubuntu is not None
     node = Node("node-1", True, "x", "boot-1", "Ubuntu 24.04.2 LTS")
     job = job_manifest(
-        config_of(resource()), node, ubuntu, Task.CONFIGURE, 7, Agent("image:1", options={"allow_up": True})
+        config_of(resource()),
+        node,
+        ubuntu,
+        Task.CONFIGURE,
+        7,
+        Agent("image:1", options={"allow_up": True}, image_pull_secrets=("registry",)),
     )
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (0, 300, 3600)
     assert (pod["nodeName"], pod["hostNetwork"], pod["restartPolicy"]) == ("node-1", True, "Never")
     assert pod["automountServiceAccountToken"] is False
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["tolerations"] == [{"operator": "Exists"}]
     container, guard = pod["containers"]
     assert (guard["name"], guard["volumeMounts"]) == ("guard", container["volumeMounts"])
