@@ -162,6 +162,8 @@ def _security(*capabilities: str) -> dict[str, Any]:
         "privileged": False,
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"], "add": list(capabilities)},
+        # where SELinux is enforcing, no other type but those of whole systems may write to folders of the node
+        "seLinuxOptions": {"type": "spc_t"},
     }
 
 

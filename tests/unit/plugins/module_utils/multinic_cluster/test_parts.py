@@ -124,6 +124,7 @@ def test_the_job_is_pinned_and_has_no_more_rights_than_it_needs() -> None:
     container, guard = pod["containers"]
     assert (guard["name"], guard["volumeMounts"]) == ("guard", container["volumeMounts"])
     assert guard["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert all(each["securityContext"]["seLinuxOptions"] == {"type": "spc_t"} for each in (container, guard))
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
     paths = {
         volume["hostPath"]["path"]: volume["hostPath"]["type"] for volume in pod["volumes"] if "hostPath" in volume
