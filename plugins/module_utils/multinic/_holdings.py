@@ -38,9 +38,9 @@ class Holdings:
         if record is None:
             slot = slot_of_path(file.path)
             return any(link.name == slot for link in self.observed.links if link.mac in self.left_macs)
-        if record.mac in self.macs or record.id in self.ids:
-            return False
-        return record.id in self.left_ids or record.mac in self.left_macs
+        if record.mac in self.macs or record.mac in self.left_macs:
+            return record.mac in self.left_macs
+        return record.id in self.left_ids
 
     @property
     def ids(self) -> frozenset[int]:
@@ -68,7 +68,7 @@ class Holdings:
             if link.is_nic
             and is_ours(link.name)
             and link.mac not in self.macs | left
-            and (self.purge or link.name in self._replaced())
+            and (self.purge or (link.mac, link.name) in self._replaced())
         ]
 
     def orphan_files(self, written: Collection[str]) -> list[OwnFile]:
@@ -107,6 +107,7 @@ class Holdings:
         ours = {link.name for link in self.observed.links} | {record.name for record in self.records}
         return {claim.name for claim in self.observed.named if claim.name not in ours}
 
-    def _replaced(self) -> set[str]:
-        """Return the names whose interface now has another NIC: the old one must give way."""
-        return {file.record.name for file in self.observed.files if file.record and file.record.id in self.ids}
+    def _replaced(self) -> set[tuple[str, str]]:
+        """Return the MAC addresses and names of NICs whose interface now has another one: they must give way."""
+        records = [file.record for file in self.observed.files if file.record is not None]
+        return {(record.mac, record.name) for record in records if record.id in self.ids}
