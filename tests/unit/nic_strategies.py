@@ -70,19 +70,6 @@ class Others:
 
 
 @st.composite
-def others(draw: st.DrawFn) -> Others:
-    """Return what others say, mostly nothing."""
-    if draw(st.integers(0, 2)):
-        return Others()
-    path = "/etc/netplan/10-foreign.yaml"
-    return Others(
-        tuple(Claim(mac, path) for mac in draw(st.lists(st.sampled_from(MACS), max_size=1))),
-        tuple(NameClaim(name, path) for name in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True))),
-        tuple(str(address.ip) for address in draw(st.lists(st.sampled_from(ADDRESSES), max_size=1))),
-    )
-
-
-@st.composite
 def starts(draw: st.DrawFn, *, crowded: bool = False) -> Start:
     """Return a node: NICs that are new, ours, in the middle of a change or somebody's; files right, old and spoilt.
 
@@ -109,3 +96,18 @@ def starts(draw: st.DrawFn, *, crowded: bool = False) -> Start:
     if links and draw(st.integers(0, 3)) == 0:
         routes.append({"dst": "default", "gateway": "10.9.9.9", "dev": draw(st.sampled_from(links)).name})
     return Start(links, files, routes)
+
+
+@st.composite
+def talked_of(draw: st.DrawFn, *, crowded: bool = False) -> tuple[Start, Others]:
+    """Return a node and what others say of it, mostly nothing."""
+    start = draw(starts(crowded=crowded))
+    if draw(st.integers(0, 2)):
+        return start, Others()
+    path = "/etc/netplan/10-foreign.yaml"
+    here = [str(address.ip) for link in start.links for address in link.addresses]
+    return start, Others(
+        tuple(Claim(mac, path) for mac in draw(st.lists(st.sampled_from(MACS), max_size=1))),
+        tuple(NameClaim(name, path) for name in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True))),
+        tuple(draw(st.lists(st.sampled_from(here), max_size=1))) if here else (),
+    )

@@ -50,13 +50,17 @@ def choose_names(
 
 
 def share_names(
-    interfaces: Sequence[Interface], records: Sequence[Record], links: Mapping[str, str], kept: Collection[str] = ()
+    interfaces: Sequence[Interface],
+    records: Sequence[Record],
+    links: Mapping[str, str],
+    kept: Collection[str] = (),
+    fixed: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[int, str]:
     """Return the same where there are not enough names: nobody loses the name that it has for somebody else.
 
-    What decides, in this order: what its link is called; the file of its MAC; the file of its id; ``name``; the
-    lowest free name. Of an interface with ``name`` nothing else counts than that one. A file of an id and of the
-    MAC of another interface does not count for the id, since it goes once the other one is configured.
+    What decides, in this order: what is fixed; what its link is called; the file of its MAC; the file of its id;
+    ``name``; the lowest free name. Of an interface with ``name`` nothing else counts than that one. A file of an id
+    and of the MAC of another interface does not count for the id, since it goes once the other one is configured.
     """
     by_mac = _recorded(records)[1]
     macs = {interface.mac for interface in interfaces}
@@ -64,6 +68,7 @@ def share_names(
     return _give(
         interfaces,
         kept,
+        lambda interface: fixed.get(interface.id),
         lambda interface: links.get(interface.mac),
         lambda interface: by_mac.get(interface.mac),
         lambda interface: by_id.get(interface.id),

@@ -188,11 +188,12 @@ class _Draft:
             if reason is not None:
                 self.stuck[link.mac] = f"{reason}; it is not removed"
         kept = holdings.kept_names(orphans)
-        fixed = {each.id: self._fixed_name(each, kept) for each in holdings.wanted}
+        fixed = self._fixed_names(holdings, kept)
+        kept |= {claim.name for claim in self.observed.named} - set(fixed.values())
         self._object_to_addresses(holdings, orphans)
         if not self.objections.keys().isdisjoint(holdings.ids):
             return []
-        names = self._names(holdings, kept, {number: name for number, name in fixed.items() if name is not None})
+        names = self._names(holdings, kept, fixed)
         if len(names) < len(holdings.wanted):
             return []
         files = {each.id: tuple(self.render(each, names[each.id])) for each in holdings.wanted}
@@ -225,7 +226,7 @@ class _Draft:
             names = choose_names(wanted, holdings.records, links, kept, fixed)
             if len(names) == len(wanted):
                 return names
-            self.shared = share_names(wanted, holdings.records, links, kept)
+            self.shared = share_names(wanted, holdings.records, links, kept, fixed)
         given = {name: number for number, name in self.shared.items() if name not in kept}
         names = {number: name for name, number in given.items() if number in holdings.ids}
         for interface in wanted:
@@ -291,17 +292,23 @@ class _Draft:
             targets.append(Target(outcome, move, remove=paths, paths=paths))
         return targets
 
-    def _fixed_name(self, interface: Interface, kept: set[str]) -> str | None:
-        """Return the name that a NIC by which the node is reached has to keep; object if anything else is to change."""
-        link = self.observed.with_mac(interface.mac)[0]
-        reason = untouchable(link, self.observed)
-        if reason is None:
-            return None
-        named = link.name in NAMES and link.name not in kept and interface.name in (None, link.name)
-        if named and not link_steps([Move(link, _wanted_state(interface, link, link.name))]):
-            return link.name
-        self.objections[interface.id] = Objection(State.REFUSED, f"{reason}; it is not changed")
-        return None
+    def _fixed_names(self, holdings: Holdings, kept: set[str]) -> dict[int, str]:
+        """Return by id the names that must not change, since others use them or the node is reached by the NIC.
+
+        Object to any other change of such a NIC; as it is it may stay.
+        """
+        fixed = {number: name for number, name in holdings.names_in_use().items() if name not in kept}
+        for interface in holdings.wanted:
+            link = self.observed.with_mac(interface.mac)[0]
+            reason = untouchable(link, self.observed)
+            if reason is None:
+                continue
+            named = link.name in NAMES and link.name not in kept and interface.name in (None, link.name)
+            if named and not link_steps([Move(link, _wanted_state(interface, link, link.name))]):
+                fixed[interface.id] = link.name
+            else:
+                self.objections[interface.id] = Objection(State.REFUSED, f"{reason}; it is not changed")
+        return fixed
 
     def _object_to_addresses(self, holdings: Holdings, orphans: Sequence[Link]) -> None:
         moving = {link.index for link in (*holdings.wanted_links(), *orphans)}

@@ -215,6 +215,15 @@ def test_where_names_are_short_who_has_one_keeps_it(tmp_path: Path) -> None:
     assert bench.reasons(*wanted, purge=True) == {}
 
 
+def test_a_name_that_others_use_too_stays_with_whom_it_is_of_or_goes_to_nobody(tmp_path: Path) -> None:
+    links = [nic(1, "multinic0"), nic(2, "eth2", up=False), nic(3, "eth3", up=False)]
+    bench = Bench(tmp_path, links, {"multinic0": 1, "multinic1": 9})
+    bench.extra = {"named": tuple(NameClaim(f"multinic{number}", "/etc/netplan/10-x.yaml") for number in (0, 1))}
+    assert bench.reasons(entry(1), entry(2, name="multinic0")) == {2: "multinic0 is taken by /etc/netplan/10-x.yaml"}
+    replaced = {target.outcome.id: target.outcome.name for target in bench.plan(entry(1, mac=mac(3)), entry(2)).targets}
+    assert (replaced[1], replaced[2]) == ("multinic0", "multinic2")
+
+
 def test_the_link_by_which_the_node_is_reached_keeps_its_name(tmp_path: Path) -> None:
     """Neither a record nor a pinned name takes it away."""
     bench = Bench(tmp_path, [nic(1, "multinic0", "10.0.1.1/24"), nic(2, "eth2", up=False)], {"multinic0": 2})

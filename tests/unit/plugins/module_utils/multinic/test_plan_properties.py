@@ -23,7 +23,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._view impor
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from unit.nic_strategies import Others, Start, entries, others, starts
+from unit.nic_strategies import Others, Start, entries, talked_of
 from unit.simulated_nics import PlainBackend, SimulatedLink, SimulatedNode, Unguarded
 
 _POLICIES = st.builds(Policy, allow_up=st.booleans(), purge=st.booleans())
@@ -89,13 +89,15 @@ _KEEP = Policy(allow_up=True, purge=False)
 # is that of the name which another one's NIC has:
 @example(
     [_entry(11, 9), _entry(12, 4), _entry(6, 8)],
-    Start(
-        links=[_link("eth1", 9), _link("multinic6", 4), _link("eth8", 8)],
-        files={"multinic6": _record(2, 9, 6), "multinic9": _record(12, 5, 9), **_left(0, 1, 2, 3, 4, 5, 7, 8)},
-        routes=[],
+    (
+        Start(
+            links=[_link("eth1", 9), _link("multinic6", 4), _link("eth8", 8)],
+            files={"multinic6": _record(2, 9, 6), "multinic9": _record(12, 5, 9), **_left(0, 1, 2, 3, 4, 5, 7, 8)},
+            routes=[],
+        ),
+        Others(),
     ),
     _KEEP,
-    Others(),
 )
 # the same, and one that gets no name has an address that another one wants:
 @example(
@@ -107,32 +109,36 @@ _KEEP = Policy(allow_up=True, purge=False)
         _entry(1, 6),
         _entry(0, 9),
     ],
-    Start(
-        links=[
-            _link("eth6", 11),
-            _link("multinic4", 8),
-            _link("eth11", 3, "10.0.0.3/24"),
-            _link("multinic9", 5),
-            _link("multinic0", 1, "10.0.2.5/24"),
-            _link("mnic0", 6),
-            _link("eth2", 9),
-        ],
-        files={"multinic6": _record(5, 7, 1), **_left(4, 7, 8)},
-        routes=[],
+    (
+        Start(
+            links=[
+                _link("eth6", 11),
+                _link("multinic4", 8),
+                _link("eth11", 3, "10.0.0.3/24"),
+                _link("multinic9", 5),
+                _link("multinic0", 1, "10.0.2.5/24"),
+                _link("mnic0", 6),
+                _link("eth2", 9),
+            ],
+            files={"multinic6": _record(5, 7, 1), **_left(4, 7, 8)},
+            routes=[],
+        ),
+        Others(),
     ),
     _KEEP,
-    Others(),
 )
 # names are there, but the record of another one is that of the name of the NIC by which the node is reached:
 @example(
     [_entry(1, 13), _entry(5, 7)],
-    Start(
-        links=[_link("multinic3", 13), _link("eth2", 7)],
-        files={"multinic3": _record(11, 7, 3)},
-        routes=[{"dst": "default", "gateway": "10.9.9.9", "dev": "multinic3"}],
+    (
+        Start(
+            links=[_link("multinic3", 13), _link("eth2", 7)],
+            files={"multinic3": _record(11, 7, 3)},
+            routes=[{"dst": "default", "gateway": "10.9.9.9", "dev": "multinic3"}],
+        ),
+        Others(),
     ),
     _KEEP,
-    Others(),
 )
 # nearly all names are taken, and one becomes free because an interface is refused for its address
 @example(
@@ -146,33 +152,36 @@ _KEEP = Policy(allow_up=True, purge=False)
             (0, 5, "10.0.2.1/24"),
         )
     ],
-    Start(
-        links=[
-            _link("eth6", 8),
-            _link("multinic9", 13, "10.0.0.4/24"),
-            _link("multinic3", 5),
-            _link("eth7", 4),
-            _link("multinic7", 3, "10.0.2.5/24"),
-            _link("multinic6", 12, "10.0.1.1/24"),
-            _link("multinic5", 1, "10.0.0.4/24"),
-        ],
-        files={
-            "multinic0": "",
-            "multinic2": "",
-            "multinic3": _record(13, 3, 3),
-            "multinic8": _record(12, 9, 0),
-            "multinic9": "",
-        },
-        routes=[],
+    (
+        Start(
+            links=[
+                _link("eth6", 8),
+                _link("multinic9", 13, "10.0.0.4/24"),
+                _link("multinic3", 5),
+                _link("eth7", 4),
+                _link("multinic7", 3, "10.0.2.5/24"),
+                _link("multinic6", 12, "10.0.1.1/24"),
+                _link("multinic5", 1, "10.0.0.4/24"),
+            ],
+            files={
+                "multinic0": "",
+                "multinic2": "",
+                "multinic3": _record(13, 3, 3),
+                "multinic8": _record(12, 9, 0),
+                "multinic9": "",
+            },
+            routes=[],
+        ),
+        Others(),
     ),
     Policy(allow_up=False, purge=False),
-    Others(),
 )
-@given(entries(), st.one_of(starts(), starts(crowded=True)), _POLICIES, others())
+@given(entries(), st.one_of(talked_of(), talked_of(crowded=True)), _POLICIES)
 @settings(max_examples=150)
 def test_what_is_planned_works_and_a_second_plan_is_empty(
-    wanted: list[dict[str, Any]], start: Start, policy: Policy, said: Others
+    wanted: list[dict[str, Any]], talked: tuple[Start, Others], policy: Policy
 ) -> None:
+    start, said = talked
     with _node(start) as (node, backend):
         runs = _Runs(node, backend, wanted, policy, said)
         plan = runs.plan()
