@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._backend import head
+from ansible_collections.manifold.core.plugins.module_utils.multinic._claims import Claim, NameClaim
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import Interface, InterfaceAddress
 from ansible_collections.manifold.core.plugins.module_utils.multinic._naming import NAMES, TEMPORARY
 from hypothesis import strategies as st
@@ -59,10 +60,22 @@ class Start:
     routes: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Others:
+    """What others say of a node's NICs and of our names, and the addresses by which it is reached."""
+
+    claims: tuple[Claim, ...] = ()
+    named: tuple[NameClaim, ...] = ()
+    connected: tuple[str, ...] = ()
+
+
 @st.composite
-def starts(draw: st.DrawFn) -> Start:
-    """Return a node: NICs that are new, ours, in the middle of a change or somebody's; files right, old and spoilt."""
-    count = draw(st.integers(0, 12))
+def starts(draw: st.DrawFn, *, crowded: bool = False) -> Start:
+    """Return a node: NICs that are new, ours, in the middle of a change or somebody's; files right, old and spoilt.
+
+    :param crowded: with many NICs and with files for most of our names.
+    """
+    count = draw(st.integers(6 if crowded else 0, 12))
     names = draw(st.permutations([*NAMES, *TEMPORARY[:2], "orph0", *(f"eth{number}" for number in range(12))]))[:count]
     macs = [*draw(st.permutations(MACS))[:count]]
     if count > 1 and draw(st.integers(0, 9)) == 0:
@@ -74,7 +87,7 @@ def starts(draw: st.DrawFn) -> Start:
         fitting = [address for address in addresses if mtu >= 1280 or address.version == 4]
         links.append(SimulatedLink(name, mac, draw(st.booleans()), mtu, fitting))
     files = {}
-    for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
+    for name in draw(st.lists(st.sampled_from(NAMES), min_size=7 if crowded else 0, unique=True)):
         address = draw(st.sampled_from([None, *ADDRESSES]))
         recorded = draw(st.sampled_from([name, name, name, draw(st.sampled_from(NAMES))]))
         interface = Interface(draw(_IDS), draw(st.sampled_from(MACS)), address)
@@ -83,3 +96,18 @@ def starts(draw: st.DrawFn) -> Start:
     if links and draw(st.integers(0, 3)) == 0:
         routes.append({"dst": "default", "gateway": "10.9.9.9", "dev": draw(st.sampled_from(links)).name})
     return Start(links, files, routes)
+
+
+@st.composite
+def talked_of(draw: st.DrawFn, *, crowded: bool = False) -> tuple[Start, Others]:
+    """Return a node and what others say of it, mostly nothing."""
+    start = draw(starts(crowded=crowded))
+    if draw(st.integers(0, 2)):
+        return start, Others()
+    path = "/etc/netplan/10-foreign.yaml"
+    here = [str(address.ip) for link in start.links for address in link.addresses]
+    return start, Others(
+        tuple(Claim(mac, path) for mac in draw(st.lists(st.sampled_from(MACS), max_size=1))),
+        tuple(NameClaim(name, path) for name in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True))),
+        tuple(draw(st.lists(st.sampled_from(here), max_size=1))) if here else (),
+    )

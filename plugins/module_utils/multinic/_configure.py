@@ -25,11 +25,6 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._system imp
 from ansible_collections.manifold.core.plugins.module_utils.multinic._verify import Verify
 from ansible_collections.manifold.core.plugins.module_utils.multinic._view import View, diff, differs, look
 
-_SHORT = (
-    "There are not enough names for all interfaces, some of them in use by what is left as it is. What was refused may "
-    "find one in another run; run again until nothing changes, or let purge remove what is not wanted."
-)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -116,10 +111,7 @@ class _Run:
 
     def plan(self, observed: Observed) -> Plan:
         """Plan what is to be done."""
-        plan = make_plan(self.config, observed, self.request.policy, self.backend.render)
-        if plan.short and _SHORT not in self.warnings:
-            self.warnings.append(_SHORT)
-        return plan
+        return make_plan(self.config, observed, self.request.policy, self.backend.render)
 
     def planned(self, plan: Plan) -> Report:
         """Report what would be done, or that nothing is to be done."""

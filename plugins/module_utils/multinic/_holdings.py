@@ -38,9 +38,9 @@ class Holdings:
         if record is None:
             slot = slot_of_path(file.path)
             return any(link.name == slot for link in self.observed.links if link.mac in self.left_macs)
-        if record.mac in self.macs or record.id in self.ids:
-            return False
-        return record.id in self.left_ids or record.mac in self.left_macs
+        if record.mac in self.macs or record.mac in self.left_macs:
+            return record.mac in self.left_macs
+        return record.id in self.left_ids
 
     @property
     def ids(self) -> frozenset[int]:
@@ -68,7 +68,7 @@ class Holdings:
             if link.is_nic
             and is_ours(link.name)
             and link.mac not in self.macs | left
-            and (self.purge or link.name in self._replaced())
+            and (self.purge or (link.mac, link.name) in self._replaced())
         ]
 
     def orphan_files(self, written: Collection[str]) -> list[OwnFile]:
@@ -88,7 +88,7 @@ class Holdings:
         return record is not None and (record.id in self.ids or record.mac in self.macs)
 
     def kept_names(self, orphans: Sequence[Link]) -> set[str]:
-        """Return the names that are not free to be given: of links and of files that stay as they are."""
+        """Return the names that links and files have that stay as they are; they are not free to be given."""
         moving = {link.index for link in orphans} | {link.index for link in self.wanted_links()}
         names = {link.name for link in self.observed.links if link.name in NAMES and link.index not in moving}
         for file in self.observed.files:
@@ -96,17 +96,39 @@ class Holdings:
             stays = self.is_left(file) or not (self.purge or self.is_of_wanted(file))
             if slot is not None and stays:
                 names.add(slot)
-        return names | self._used_by_others()
+        return names
 
     def wanted_links(self) -> list[Link]:
         """Return the NICs of what is wanted."""
         return [link for interface in self.wanted for link in self.observed.with_mac(interface.mac)]
 
-    def _used_by_others(self) -> set[str]:
-        """Return the names that foreign files use and that are not in use as ours yet."""
-        ours = {link.name for link in self.observed.links} | {record.name for record in self.records}
-        return {claim.name for claim in self.observed.named if claim.name not in ours}
+    def names_in_use(self) -> dict[int, str]:
+        """Return by id the names that files of others use too: each stays with whom it is of, or goes to nobody.
 
-    def _replaced(self) -> set[str]:
-        """Return the names whose interface now has another NIC: the old one must give way."""
-        return {file.record.name for file in self.observed.files if file.record and file.record.id in self.ids}
+        It is that of the interface that pins it and has it; else of the one whose link has it; else of the one that a
+        record says, if it says no other one.
+        """
+        found: dict[int, str] = {}
+        for name in sorted({claim.name for claim in self.observed.named}):
+            able = [each for each in self.wanted if each.name in (None, name) and each.id not in found]
+            linked = [each for each in able if self.observed.with_mac(each.mac)[0].name == name]
+            having = [*linked, *(each for each in able if self._is_recorded(each, name))]
+            for interface in sorted(having, key=lambda each: each.name is None)[:1]:
+                found[interface.id] = name
+        return found
+
+    def _is_recorded(self, interface: Interface, name: str) -> bool:
+        """Return whether a record says that a name is an interface's, and does not say so of another entry as well."""
+        others = ((self.ids | self.left_ids) - {interface.id}, (self.macs | self.left_macs) - {interface.mac})
+        return any(
+            record.name == name
+            and (record.id == interface.id or record.mac == interface.mac)
+            and record.id not in others[0]
+            and record.mac not in others[1]
+            for record in self.records
+        )
+
+    def _replaced(self) -> set[tuple[str, str]]:
+        """Return the MAC addresses and names of NICs whose interface now has another one: they must give way."""
+        records = [file.record for file in self.observed.files if file.record is not None]
+        return {(record.mac, record.name) for record in records if record.id in self.ids}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Callable, Collection, Mapping, Sequence
 
 from ansible_collections.manifold.core.plugins.module_utils.multinic._backend import Record
@@ -23,42 +24,79 @@ def choose_names(
     records: Sequence[Record],
     links: Mapping[str, str],
     kept: Collection[str] = (),
-    *,
-    short: bool = False,
+    fixed: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[int, str]:
     """Return the name of each interface by its id; one for which no name is left is missing.
 
-    What decides, in this order: ``name``; the file of its id; the file of its MAC; what its link is called, if
-    that is one of our names; the lowest free name, in order of id.
+    What decides, in this order: what is fixed; ``name``; the file of its id, first one that is of its MAC as well;
+    the file of its MAC; what its link is called, if that is one of our names; the lowest free name, in order of id.
 
     :param links: what the link with a MAC is called.
     :param kept: names that are not to be given, because something else keeps them.
-    :param short: there are not enough names: what a link is called goes before files. Who is left out keeps its
-        link's name, and another run would choose otherwise if somebody else had taken it by a file.
+    :param fixed: by id the names that have to stay.
     """
-    by_id = {record.id: record.name for record in reversed(records)}  # of two files the first counts
-    by_mac = {record.mac: record.name for record in reversed(records)}
-    chosen: dict[int, str] = {}
-    free = [name for name in NAMES if name not in kept]
-    rounds: tuple[Callable[[Interface], str | None], ...] = (
+    by_id, by_mac = _recorded(records)
+    by_both = {(record.id, record.mac): record.name for record in reversed(records)}
+    return _give(
+        interfaces,
+        kept,
+        lambda interface: fixed.get(interface.id),
+        lambda interface: interface.name,
+        lambda interface: by_both.get((interface.id, interface.mac)),
         lambda interface: by_id.get(interface.id),
         lambda interface: by_mac.get(interface.mac),
         lambda interface: links.get(interface.mac),
     )
-    for interface in interfaces:
-        # who pinned a name that is taken does not want another
-        if interface.name in free:
-            chosen[interface.id] = interface.name
-            free.remove(interface.name)
-    ordered = sorted((each for each in interfaces if each.name is None), key=lambda interface: interface.id)
-    for preferred in (rounds[2], *rounds[:2]) if short else rounds:
+
+
+def share_names(
+    interfaces: Sequence[Interface],
+    records: Sequence[Record],
+    links: Mapping[str, str],
+    kept: Collection[str] = (),
+    fixed: Mapping[int, str] = MappingProxyType({}),
+) -> dict[int, str]:
+    """Return the same where there are not enough names: nobody loses the name that it has for somebody else.
+
+    What decides, in this order: what is fixed; what its link is called; the file of its MAC; the file of its id;
+    ``name``; the lowest free name. Of an interface with ``name`` nothing else counts than that one. A file of an id
+    and of the MAC of another interface does not count for the id, since it goes once the other one is configured.
+    """
+    by_mac = _recorded(records)[1]
+    macs = {interface.mac for interface in interfaces}
+    by_id = _recorded([record for record in records if record.mac not in macs])[0]
+    return _give(
+        interfaces,
+        kept,
+        lambda interface: fixed.get(interface.id),
+        lambda interface: links.get(interface.mac),
+        lambda interface: by_mac.get(interface.mac),
+        lambda interface: by_id.get(interface.id),
+        lambda interface: interface.name,
+    )
+
+
+def _recorded(records: Sequence[Record]) -> tuple[dict[int, str], dict[str, str]]:
+    """Return the names that files say, by id and by MAC; of two files the first counts."""
+    return {each.id: each.name for each in reversed(records)}, {each.mac: each.name for each in reversed(records)}
+
+
+def _give(
+    interfaces: Sequence[Interface], kept: Collection[str], *wishes: Callable[[Interface], str | None]
+) -> dict[int, str]:
+    """Return the names after asking all for their first wish, then for their second; then the lowest that is free."""
+    ordered = sorted(interfaces, key=lambda interface: interface.id)
+    chosen: dict[int, str] = {}
+    free = [name for name in NAMES if name not in kept]
+    for wish in wishes:
         for interface in ordered:
-            name = preferred(interface)
-            if interface.id not in chosen and name in free:
+            name = wish(interface)
+            # who pinned a name does not want another
+            if interface.id not in chosen and name in free and interface.name in (None, name):
                 chosen[interface.id] = name
                 free.remove(name)
     for interface in ordered:
-        if interface.id not in chosen and free:
+        if interface.id not in chosen and interface.name is None and free:
             chosen[interface.id] = free.pop(0)
     return chosen
 

@@ -1,7 +1,12 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be done on a node: what is wanted against what is there. Pure, and idempotent."""
+"""What is to be done on a node: what is wanted against what is there. Pure, and idempotent.
+
+A plan that was carried out leaves nothing for a second one, since what it decides by is not changed by it: what is
+left as it is, NICs with their names and files, and how many names nothing else keeps. What a record says decides only
+where there are names for all, or where it does not go with a change. Objections are never taken back.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +25,10 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._judge impo
 from ansible_collections.manifold.core.plugins.module_utils.multinic._links import Link
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import SLOTS, Interface, NodeConfig, Refused
 from ansible_collections.manifold.core.plugins.module_utils.multinic._naming import (
+    NAMES,
     choose_names,
     orphan_name,
+    share_names,
     slot_of_path,
 )
 from ansible_collections.manifold.core.plugins.module_utils.multinic._report import Outcome, State
@@ -107,7 +114,6 @@ class Plan:
     :param targets: what was found fit, also where nothing is to be done.
     :param refused: the outcomes of what was not.
     :param groups: what is to be done, in this order; empty if all is as it shall be.
-    :param short: whether there were not enough names, so that what is left out may find one in another run.
     """
 
     targets: tuple[Target, ...]
@@ -115,7 +121,6 @@ class Plan:
     groups: tuple[Group, ...]
     before: View
     after: View
-    short: bool = False
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -145,8 +150,7 @@ class _Draft:
     """A plan in the making; what was objected to only grows.
 
     :param objections: by id, why an interface is not configured.
-    :param nameless: the same where there is no name for it; begun anew after each other objection, which frees names.
-    :param short: whether there were not enough names.
+    :param shared: the names by id, once it was found that there are not enough; from then on nobody gets another.
     :param stuck: by MAC address, why a link of ours that nobody wants must stay.
     """
 
@@ -155,13 +159,12 @@ class _Draft:
     policy: Policy
     render: Render
     objections: dict[int, Objection] = field(default_factory=dict)
-    nameless: dict[int, Objection] = field(default_factory=dict)
-    short: bool = False
+    shared: dict[int, str] | None = None
     stuck: dict[str, str] = field(default_factory=dict)
 
     def holdings(self) -> Holdings:
         """Return who has what, as far as is known."""
-        refused = self.objections.keys() | self.nameless.keys()
+        refused = self.objections.keys()
         wanted = tuple(each for each in self.config.interfaces if each.id not in refused)
         left: list[Interface | Refused] = [each for each in self.config.interfaces if each.id in refused]
         left += self.config.refused
@@ -175,30 +178,26 @@ class _Draft:
         """Return what is to become of all, or None after a new objection."""
         known = len(self.objections) + len(self.stuck)
         targets = self._targets()
-        if len(self.objections) + len(self.stuck) > known:
-            self.nameless.clear()
-            return None
-        return targets
+        return targets if len(self.objections) + len(self.stuck) == known else None
 
-    def _targets(self) -> list[Target] | None:
+    def _targets(self) -> list[Target]:
         holdings = self.holdings()
         orphans = holdings.orphan_links()
         for link in orphans:
             reason = untouchable(link, self.observed)
             if reason is not None:
                 self.stuck[link.mac] = f"{reason}; it is not removed"
-        names = self._names(holdings, orphans)
-        named = [each for each in holdings.wanted if each.id in names]
-        files = {each.id: tuple(self.render(each, names[each.id])) for each in named}
-        wanted = [self._wanted(each, names[each.id], files[each.id], holdings) for each in named]
-        for target in wanted:
-            self._object_to_change(target)
+        kept = holdings.kept_names(orphans)
+        fixed = self._fixed_names(holdings, kept)
+        kept |= {claim.name for claim in self.observed.named} - set(fixed.values())
         self._object_to_addresses(holdings, orphans)
-        if len(named) < len(holdings.wanted):
-            if not self.short:
-                self.short = True
-                self.nameless.clear()
-            return None
+        if not self.objections.keys().isdisjoint(holdings.ids):
+            return []
+        names = self._names(holdings, kept, fixed)
+        if len(names) < len(holdings.wanted):
+            return []
+        files = {each.id: tuple(self.render(each, names[each.id])) for each in holdings.wanted}
+        wanted = [self._wanted(each, names[each.id], files[each.id], holdings) for each in holdings.wanted]
         written = {file.path for each in files.values() for file in each}
         return [*self._orphans(holdings, orphans, written), *self._without_shared(wanted, written)]
 
@@ -211,23 +210,42 @@ class _Draft:
         removed = {path for target in targets for path in target.remove}
         groups = _groups(targets, {link.name for link in self.observed.links})
         then = after(before, states, written, removed)
-        return Plan(tuple(targets), tuple(self._refused()), groups, before, then, self.short)
+        return Plan(tuple(targets), tuple(self._refused()), groups, before, then)
 
-    def _names(self, holdings: Holdings, orphans: Sequence[Link]) -> dict[int, str]:
+    def _names(self, holdings: Holdings, kept: set[str], fixed: dict[int, str]) -> dict[int, str]:
+        """Return the names by id, and object to whom there is none for."""
         links = {link.mac: link.name for link in self.observed.links if link.is_nic}
-        kept = holdings.kept_names(orphans)
-        names = choose_names(holdings.wanted, holdings.records, links, kept, short=self.short)
-        for interface in holdings.wanted:
+        wanted = holdings.wanted
+        if self.shared is None:
+            for interface in wanted:
+                others = {name for number, name in fixed.items() if number != interface.id}
+                if interface.name in kept | others:
+                    self._object_to_name(interface)
+            if not self.objections.keys().isdisjoint(holdings.ids):
+                return {}
+            names = choose_names(wanted, holdings.records, links, kept, fixed)
+            if len(names) == len(wanted):
+                return names
+            self.shared = share_names(wanted, holdings.records, links, kept, fixed)
+        given = {name: number for number, name in self.shared.items() if name not in kept}
+        names = {number: name for name, number in given.items() if number in holdings.ids}
+        for interface in wanted:
             if interface.id not in names:
-                self.nameless[interface.id] = Objection(State.REFUSED, self._no_name(interface))
+                self._object_to_name(interface, given.get(interface.name or ""))
         return names
 
-    def _no_name(self, interface: Interface) -> str:
-        """Return why an interface gets no name."""
+    def _object_to_name(self, interface: Interface, holder: int | None = None) -> None:
+        """Object to an interface for which there is no name. :param holder: the id of who keeps the pinned one."""
         if interface.name is None:
-            return f"all {SLOTS} names that a node has for interfaces are taken"
-        using = [claim.path for claim in self.observed.named if claim.name == interface.name]
-        return f"{interface.name} is taken by {', '.join(using) or 'an interface that is left as it is'}"
+            reason = f"there are not enough of the {SLOTS} names that a node has for interfaces; want fewer interfaces"
+            if not self.policy.purge:
+                reason += ", or set purge to remove what is not wanted"
+        elif holder is not None:
+            reason = f"{interface.name} is that of id {holder}, and there are not enough names to give that another one"
+        else:
+            using = [claim.path for claim in self.observed.named if claim.name == interface.name]
+            reason = f"{interface.name} is taken by {', '.join(using) or 'an interface that is left as it is'}"
+        self.objections[interface.id] = Objection(State.REFUSED, reason)
 
     def _wanted(self, interface: Interface, name: str, files: Sequence[ConfigFile], holdings: Holdings) -> Target:
         """Return what is to become of an interface and its files."""
@@ -239,11 +257,9 @@ class _Draft:
             for file in holdings.orphan_files(paths)
             if file.record is not None and interface.id == _owner_id(file.record.id, file.record.mac, holdings)
         ]
-        mtu = link.mtu if interface.mtu is None else interface.mtu
-        addresses = () if interface.address is None else (interface.address,)
         return Target(
             Outcome(interface.id, interface.mac, name, State.CONFIGURED),
-            Move(link, LinkState(name, True, mtu, addresses)),
+            Move(link, _wanted_state(interface, link, name)),
             tuple(file for file in files if there.get(file.path) != (file.content, file.mode)),
             tuple(old),
             tuple(sorted(paths)),
@@ -276,14 +292,23 @@ class _Draft:
             targets.append(Target(outcome, move, remove=paths, paths=paths))
         return targets
 
-    def _object_to_change(self, target: Target) -> None:
-        """Object to a change of a NIC of ours by which the node is reached; as it is it may stay."""
-        move, number = target.move, target.outcome.id
-        if move is None or number is None or not link_steps([move]):
-            return
-        reason = untouchable(move.link, self.observed)
-        if reason is not None:
-            self.objections[number] = Objection(State.REFUSED, f"{reason}; it is not changed")
+    def _fixed_names(self, holdings: Holdings, kept: set[str]) -> dict[int, str]:
+        """Return by id the names that must not change, since others use them or the node is reached by the NIC.
+
+        Object to any other change of such a NIC; as it is it may stay.
+        """
+        fixed = {number: name for number, name in holdings.names_in_use().items() if name not in kept}
+        for interface in holdings.wanted:
+            link = self.observed.with_mac(interface.mac)[0]
+            reason = untouchable(link, self.observed)
+            if reason is None:
+                continue
+            named = link.name in NAMES and link.name not in kept and interface.name in (None, link.name)
+            if named and not link_steps([Move(link, _wanted_state(interface, link, link.name))]):
+                fixed[interface.id] = link.name
+            else:
+                self.objections[interface.id] = Objection(State.REFUSED, f"{reason}; it is not changed")
+        return fixed
 
     def _object_to_addresses(self, holdings: Holdings, orphans: Sequence[Link]) -> None:
         moving = {link.index for link in (*holdings.wanted_links(), *orphans)}
@@ -301,13 +326,19 @@ class _Draft:
             for each in self.config.refused
         ]
         for interface in self.config.interfaces:
-            objection = self.objections.get(interface.id) or self.nameless.get(interface.id)
+            objection = self.objections.get(interface.id)
             if objection is not None:
                 name = called.get(interface.mac)
                 found.append(Outcome(interface.id, interface.mac, name, objection.state, reason=objection.reason))
         for mac, reason in self.stuck.items():
             found.append(Outcome(None, mac, called.get(mac), State.REFUSED, reason=reason))
         return found
+
+
+def _wanted_state(interface: Interface, link: Link, name: str) -> LinkState:
+    """Return what the NIC of an interface shall be."""
+    mtu = link.mtu if interface.mtu is None else interface.mtu
+    return LinkState(name, True, mtu, () if interface.address is None else (interface.address,))
 
 
 def _owner_id(number: int, mac: str, holdings: Holdings) -> int | None:

@@ -10,6 +10,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._naming imp
     NAMES,
     choose_names,
     orphan_name,
+    share_names,
     slot_of_path,
 )
 
@@ -37,6 +38,25 @@ def test_a_name_is_kept_by_the_id_then_by_the_mac_then_by_the_link() -> None:
         5: "multinic4",
         9: "multinic2",
     }
+
+
+def test_of_two_files_of_an_id_that_of_its_mac_counts() -> None:
+    records = [Record(1, mac(9), "multinic4"), Record(1, mac(1), "multinic6")]
+    assert choose_names(wanted(1), records, {}) == {1: "multinic6"}
+
+
+def test_a_name_that_is_fixed_stays() -> None:
+    records = [Record(1, mac(1), "multinic3")]
+    assert choose_names(wanted(1, 2), records, {}, fixed={2: "multinic3"}) == {1: "multinic0", 2: "multinic3"}
+
+
+def test_where_names_are_shared_links_keep_them_before_macs_ids_and_pins() -> None:
+    records = [Record(2, mac(1), "multinic0"), Record(2, mac(99), "multinic1"), Record(8, mac(3), "multinic1")]
+    links = {mac(5): "multinic0", mac(6): "multinic5"}
+    pinned = {"id4": "multinic1", "id6": "multinic2"}
+    kept = {f"multinic{number}" for number in range(4, 10)}
+    shared = share_names(wanted(1, 2, 3, 4, 5, 6, 7, **pinned), records, links, kept)
+    assert shared == {5: "multinic0", 3: "multinic1", 6: "multinic2", 1: "multinic3"}
 
 
 def test_a_pinned_name_wins_over_whoever_has_it() -> None:

@@ -190,6 +190,51 @@ def test_what_the_node_has_of_a_broken_entry_stays(tmp_path: Path, broken: objec
     assert "ip link set dev eth2 name multinic1" in map(str, plan.steps)
 
 
+def test_the_file_of_a_refused_nic_stays_although_its_id_has_another_nic_now(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [nic(1, "multinic0", "10.0.1.1/24"), nic(2, "eth2", up=False)], {"multinic0": 1})
+    plan = bench.plan(entry(1, mac=mac(2), address="10.0.8.1/24"), entry(2, mac=mac(1), mtu=1))
+    assert all("multinic0" not in str(step) for step in plan.steps)
+    assert "ip link set dev eth2 name multinic1" in map(str, plan.steps)
+
+
+def test_where_names_are_short_who_has_one_keeps_it(tmp_path: Path) -> None:
+    """Also against a record and a pinned name; who gets none is told what to do."""
+    new = [nic(number, f"eth{number}", up=False) for number in (2, 4, 5)]
+    bench = Bench(tmp_path, [nic(1, "multinic0"), nic(3, "multinic1"), *new], {"multinic0": 2})
+    for number in range(3, 10):
+        bench.put(f"multinic{number}", "")
+    wanted = [entry(1), entry(2), entry(3), entry(4, name="multinic1"), entry(5)]
+    plan = bench.plan(*wanted, purge=False)
+    named = {target.outcome.id: target.outcome.name for target in plan.targets}
+    assert named == {1: "multinic0", 2: "multinic2", 3: "multinic1"}
+    short = "there are not enough of the 10 names that a node has for interfaces; want fewer interfaces"
+    assert {outcome.id: outcome.reason for outcome in plan.refused} == {
+        5: f"{short}, or set purge to remove what is not wanted",
+        4: "multinic1 is that of id 3, and there are not enough names to give that another one",
+    }
+    assert bench.reasons(*wanted, purge=True) == {}
+
+
+def test_a_name_that_others_use_too_stays_with_whom_it_is_of_or_goes_to_nobody(tmp_path: Path) -> None:
+    links = [nic(1, "multinic0"), nic(2, "eth2", up=False), nic(3, "eth3", up=False)]
+    bench = Bench(tmp_path, links, {"multinic0": 1, "multinic1": 9})
+    bench.extra = {"named": tuple(NameClaim(f"multinic{number}", "/etc/netplan/10-x.yaml") for number in (0, 1))}
+    assert bench.reasons(entry(1), entry(2, name="multinic0")) == {2: "multinic0 is taken by /etc/netplan/10-x.yaml"}
+    replaced = {target.outcome.id: target.outcome.name for target in bench.plan(entry(1, mac=mac(3)), entry(2)).targets}
+    assert (replaced[1], replaced[2]) == ("multinic0", "multinic2")
+
+
+def test_the_link_by_which_the_node_is_reached_keeps_its_name(tmp_path: Path) -> None:
+    """Neither a record nor a pinned name takes it away."""
+    bench = Bench(tmp_path, [nic(1, "multinic0", "10.0.1.1/24"), nic(2, "eth2", up=False)], {"multinic0": 2})
+    bench.extra = {"connected": ("10.0.1.1",)}
+    named = {target.outcome.id: target.outcome.name for target in bench.plan(entry(1), entry(2)).targets}
+    assert named == {1: "multinic0", 2: "multinic1"}
+    bench.put("multinic0", "")
+    reason = "multinic0 is taken by an interface that is left as it is"
+    assert bench.reasons(entry(1), entry(2, name="multinic0")) == {2: reason}
+
+
 def test_a_name_that_is_kept_is_not_to_be_pinned(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [nic(1, "multinic0"), nic(2, "eth2", up=False)], {"multinic0": 1})
     reasons = bench.reasons(entry(2, name="multinic0"), {"id": 1})
