@@ -20,6 +20,11 @@ from testbed.ssh.masters import close_masters
 
 OURS = "transfer"
 
+_PAUSE = 0.9
+"""Seconds that the others wait, about as long as it takes until a play gets to its transfer. A virtual machine gives
+memory that was freed back to its host meanwhile, and whoever writes then has to get it again: a ``cp`` of 1 GiB took
+0.3 s right after the last copy was removed, and 0.6 s a second later."""
+
 
 @dataclass(frozen=True)
 class Times:
@@ -117,6 +122,7 @@ def command(*commands: Sequence[str]) -> Callable[[], Times]:
 
     def run() -> Times:
         os.sync()
+        time.sleep(_PAUSE)
         started = time.monotonic()
         for argv in commands:
             called(argv)

@@ -9,7 +9,8 @@
 
 All take turns in one run, and who begins changes from round to round. A round that is not counted comes first. What
 each one wrote is hashed before its time counts. The others run with their defaults, on the same server with the same
-key; nobody finds a connection open. Data that waits to be written to disk is written before each run begins.
+key; nobody finds a connection open. Data that waits to be written to disk is written before each run begins, and the
+others then wait about as long as Ansible takes to get to the transfer, so that all find memory in the same state.
 
 ``task`` is a whole ansible-playbook with Python's start, ``duration_ms`` the transfer in it. Printed are medians with
 quartiles, and as ratio the time of the other over ours in the same round (2.00: ours takes half of the time).

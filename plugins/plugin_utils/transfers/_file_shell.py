@@ -70,7 +70,8 @@ _KEPT = r"""stat -c '%b %B %s' -- {temporary} 2>/dev/null
 
 _LENGTH = "dd if=/dev/null of={temporary} bs=1 seek={size} count=0 2>/dev/null || exit 1\n"
 
-# Clones need no room, so room is looked for only when a clone was refused.
+# Clones need no room, so room is looked for only when a clone was refused. What that has made is removed: ext4 writes all
+# of a file to disk at once that was there before, however empty.
 _COPY = r"""f={src} t={temporary} p={parent} b={hidden}
 w=$({state} "$f" 2>/dev/null)
 case "$w" in {expected}*) ;; *) exit {elsewhere} ;; esac
@@ -80,7 +81,7 @@ set -- $(stat -L -c '%b %B %s' -- "$f")
 case "$(cp --version 2>&1)" in
   *coreutils*)
     o=--reflink=auto
-    cp --reflink=always -- "$f" "$t" 2>/dev/null && o=done
+    cp --reflink=always -- "$f" "$t" 2>/dev/null && o=done || rm -f -- "$t"
     ;;
   *) o= ;;
 esac
