@@ -70,8 +70,8 @@ _KEPT = r"""stat -c '%b %B %s' -- {temporary} 2>/dev/null
 
 _LENGTH = "dd if=/dev/null of={temporary} bs=1 seek={size} count=0 2>/dev/null || exit 1\n"
 
-# Clones need no room, so room is looked for only when a clone was refused. What that has made is removed: ext4 writes all
-# of a file to disk at once that was there before, however empty.
+# Clones need no room, so room is looked for only when a clone was refused. What that has made is removed: if a file was
+# there before, however empty, ext4 writes all of it to disk at once.
 _COPY = r"""f={src} t={temporary} p={parent} b={hidden}
 w=$({state} "$f" 2>/dev/null)
 case "$w" in {expected}*) ;; *) exit {elsewhere} ;; esac
