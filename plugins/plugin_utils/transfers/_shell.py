@@ -24,11 +24,12 @@ SUMMED = (0, 1, 123)
 # the system's for each time that it prints, which takes longer than all the rest.
 _HEAD = "LC_ALL=C QUOTING_STYLE=literal TZ=UTC0; export LC_ALL QUOTING_STYLE TZ\n"
 
+# Whether find can print what is asked for, or stat has to.
+_FORM = """case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
+"""
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
 # there and can be written to, the user, tar, how the list behind it is written, what can compress, and the time; and
 # what df says.
-_FORM = """case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=stat ;; *) f=find ;; esac
-"""
 _PROBE = r"""p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
@@ -237,7 +238,7 @@ def copy_script(src: str, make: str, batch: int, relist: str) -> str:
     """
     again = _HASHES + _relist(relist)
     copy = _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED, relist=again)
-    return _HEAD + copy + list_script(".") + "wait\n"
+    return _HEAD + copy + list_script(".") + "r=$?\nwait\nexit $r\n"
 
 
 def _unpack_hashed(nonce: str, packer: str | None) -> str:
