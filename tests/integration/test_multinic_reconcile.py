@@ -212,6 +212,7 @@ def test_a_change_runs_again_and_says_so_only_at_its_end(scene: Scene) -> None:
 
 
 def _pod_of(scene: Scene, job: Obj) -> str:
+    scene.kube.wait("Job", job["metadata"]["name"], lambda seen: bool(seen and seen["status"].get("active")), NAMESPACE)
     pods = scene.kube.front.objects.store.items("", "pods")[0]
     (pod,) = (each for each in pods if each["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"])
     name: str = pod["metadata"]["name"]
