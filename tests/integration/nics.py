@@ -11,6 +11,7 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._source_arg
 from ansible_collections.manifold.core.plugins.module_utils.multinic._source_options import Surroundings, run
 
 from testbed.mariadb import Account, Schema
+from testbed.net.node import Node
 
 NODE = "worker-1"
 DEFAULTS: dict[str, Any] = {name: option.get("default") for name, option in ARGUMENTS.items()}
@@ -60,4 +61,16 @@ def custom_resource(name: str, node: str, interfaces: Any, namespace: str = "mul
         "kind": "MultiNicNodeConfig",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"nodeName": node, "instanceId": "i", "interfaces": interfaces},
+    }
+
+
+def nics_of(node: Node) -> dict[str, tuple[int, list[str]]]:
+    """Return MTU and addresses of what is called multinicN on a node, without what is link-local."""
+    return {
+        link["ifname"]: (
+            link["mtu"],
+            [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["scope"] == "global"],
+        )
+        for link in node.links()
+        if link["ifname"].startswith("multinic")
     }

@@ -30,14 +30,14 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic_cluster._sy
 
 from integration.agents import COMMAND, IMAGE, NAME, image
 from integration.controllers import CRD
-from integration.nics import custom_resource, login
+from integration.nics import custom_resource, login, nics_of
 from testbed.inventory import REPOSITORY
 from testbed.kube import Kube, Outcome, StubBackend
 from testbed.kube.node_pods import NodeBackend
 from testbed.mariadb import Schema
 from testbed.net.network_manager import NetworkManager
 from testbed.net.node import Node
-from testbed.net.relay import Relay
+from testbed.net.relay import relay_on
 from testbed.run import Run
 
 pytestmark = [pytest.mark.node, pytest.mark.long]
@@ -95,17 +95,6 @@ class Machine:
     def _logs(self, uid: str) -> str:
         return "\n".join(self.backend.logs(uid, name).decode() for name in ("agent", "guard"))
 
-    def nics(self) -> dict[str, tuple[int, list[str]]]:
-        """Return MTU and addresses of what is called multinicN, without what is link-local."""
-        return {
-            link["ifname"]: (
-                link["mtu"],
-                [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["scope"] == "global"],
-            )
-            for link in self.node.links()
-            if link["ifname"].startswith("multinic")
-        }
-
     def ours(self) -> set[str]:
         """Return our files among those that configure the node's network."""
         folders = ("etc/netplan", PROFILES, SCRIPTS, "etc/systemd/network")
@@ -155,7 +144,7 @@ def test_by_nodecr_on_a_node_of_networkmanager(machine: Machine, testbed_run: Ru
         account.mkdir()
         (account / "token").write_text(kube.token("multinic-agent", "multinic-system"))
         (account / "ca.crt").write_text(tls.certificate.read_text())
-        with contextlib.closing(Relay(machine.node, tls.port)):
+        with contextlib.closing(relay_on(machine.node, tls.port)):
             summary = machine.run(
                 "Rocky Linux 9.5 (Blue Onyx)",
                 DATA_SOURCE="nodecr",
@@ -165,13 +154,13 @@ def test_by_nodecr_on_a_node_of_networkmanager(machine: Machine, testbed_run: Ru
         asked = {(verb, resource) for client, verb, resource in kube.calls.counts() if "multinic-agent" in client}
     assert (summary.failure, [each.state for each in summary.interfaces]) == (None, ["configured"])
     assert asked == {("list", "multinicnodeconfigs")}
-    assert machine.nics() == CONFIGURED
+    assert nics_of(machine.node) == CONFIGURED
     assert machine.ours() == {f"{PROFILES}/multinic0.nmconnection", "etc/systemd/network/70-multinic0.link"}
     # the node's own NetworkManager was told, through the node's D-Bus
     assert daemon.profiles()["multinic0"] == f"/{PROFILES}/multinic0.nmconnection"
     # and the controller's own order of a clean-up, for the same node
     assert machine.run("Rocky Linux 9.5 (Blue Onyx)", Task.CLEANUP).failure is None
-    assert (machine.nics(), machine.ours()) == ({}, set())
+    assert (nics_of(machine.node), machine.ours()) == ({}, set())
     assert f"/{PROFILES}/multinic0.nmconnection" not in daemon.profiles().values()
 
 
@@ -182,9 +171,9 @@ def test_by_db_on_a_node_of_ifcfg_files(machine: Machine, schema: Schema) -> Non
     schema.subnet("net", "11.11.1.0/24")
     schema.interface(1, "worker-1", MAC, subnet_id="net", address="11.11.1.7", mtu=1450, netplan_success=0)
     database = json.dumps(login(schema, schema.account()))
-    with contextlib.closing(Relay(machine.node, schema.server.port)):
+    with contextlib.closing(relay_on(machine.node, schema.server.port)):
         summary = machine.run("Red Hat Enterprise Linux 8.10 (Ootpa)", DATA_SOURCE="db", AGENT_DB=database)
     assert (summary.failure, [each.state for each in summary.interfaces]) == (None, ["configured"])
-    assert machine.nics() == CONFIGURED
+    assert nics_of(machine.node) == CONFIGURED
     assert machine.ours() == {f"{SCRIPTS}/ifcfg-multinic0"}
     assert schema.outcomes() == {1: 1}

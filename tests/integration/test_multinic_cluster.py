@@ -25,6 +25,7 @@ import yaml
 
 from integration.agents import COMMAND, IMAGE, NAME, image
 from integration.controllers import ACCOUNT, CRD, NAMESPACE, RBAC, Controller, Nursery
+from integration.nics import nics_of
 from testbed.kube import Kube, Outcome, StubBackend
 from testbed.kube.kubectl import Kubectl
 from testbed.kube.node_pods import NodeBackend
@@ -146,17 +147,6 @@ class Scene:
                     said.append(f"--- {name}\n{self.backend.logs(pod['metadata']['uid'], name).decode()}")
         return "\n".join(said)
 
-    def nics(self) -> dict[str, tuple[int, list[str]]]:
-        """Return MTU and addresses of what is called multinicN, without what is link-local."""
-        return {
-            link["ifname"]: (
-                link["mtu"],
-                [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["scope"] == "global"],
-            )
-            for link in self.node.links()
-            if link["ifname"].startswith("multinic")
-        }
-
     def files(self) -> list[str]:
         """Return the names of the files that netplan reads."""
         return sorted(path.name for path in (self.node.root / "etc/netplan").iterdir())
@@ -216,7 +206,7 @@ def scene(testbed_run: Run) -> Iterator[Scene]:
 def test_a_resource_configures_real_nics(scene: Scene) -> None:
     scene.apply(interface(1, FIRST), interface(2, SECOND))
     status = scene.settled("Configured")
-    assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+    assert nics_of(scene.node) == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
     assert scene.files() == ["90-multinic0.yaml", "91-multinic1.yaml"]
     assert [each["name"] for each in status["interfaceStatuses"]] == ["multinic0", "multinic1"]
     header, row = (line.split() for line in scene.kubectl("get", "mnnc").splitlines())
@@ -234,7 +224,7 @@ def test_a_second_apply_of_the_same_runs_nothing_and_a_change_runs_one_job(scene
     scene.apply(interface(1, FIRST), interface(2, SECOND))
     scene.apply(interface(1, FIRST, mtu=1400))
     status = scene.settled("Configured")
-    assert scene.nics() == {"multinic0": (1400, ["11.11.1.7/24"])}
+    assert nics_of(scene.node) == {"multinic0": (1400, ["11.11.1.7/24"])}
     assert scene.files() == ["90-multinic0.yaml"]
     assert [each["id"] for each in status["interfaceStatuses"]] == [1]
     assert scene.runs() == jobs + 1
@@ -243,7 +233,7 @@ def test_a_second_apply_of_the_same_runs_nothing_and_a_change_runs_one_job(scene
 def test_one_missing_nic_is_named_and_the_others_are_configured(scene: Scene) -> None:
     scene.apply(interface(1, FIRST), interface(2, SECOND), interface(3, GONE))
     status = scene.settled("PartiallyConfigured")
-    assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+    assert nics_of(scene.node) == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
     states = {each["id"]: (each["state"], each.get("message", "")) for each in status["interfaceStatuses"]}
     assert (states[1], states[2]) == (("Configured", ""), ("Configured", ""))
     assert states[3][0] == "Failed" and GONE in states[3][1]
@@ -262,14 +252,14 @@ def test_nics_that_are_lost_at_a_reboot_are_configured_again(scene: Scene) -> No
     scene.handle.reboot()
     boot = scene.handle.object["status"]["nodeInfo"]["bootID"]
     scene.wait(lambda status: status["lastJob"]["bootID"] == boot and status["state"] == "Configured")
-    assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+    assert nics_of(scene.node) == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
 
 
 def test_another_machine_of_that_name_is_left_alone(scene: Scene) -> None:
     runs = scene.runs()
     scene.apply(interface(1, FIRST, mtu=1400), instance=UUID.replace("1", "2"))
     assert UUID in scene.waits("InstanceMismatch").lower()
-    assert scene.nics()["multinic0"][0] == 1450
+    assert nics_of(scene.node)["multinic0"][0] == 1450
     assert scene.runs() == runs
 
 
@@ -281,7 +271,7 @@ def test_a_node_that_is_not_ready_is_waited_for(scene: Scene) -> None:
     assert scene.runs() == runs
     scene.handle.set_ready(True)
     scene.settled("Configured")
-    assert {mtu for mtu, _addresses in scene.nics().values()} == {1400}
+    assert {mtu for mtu, _addresses in nics_of(scene.node).values()} == {1400}
     scene.apply(interface(1, FIRST), interface(2, SECOND))
     scene.settled("Configured")
 
@@ -296,7 +286,7 @@ def test_a_node_that_is_lost_in_the_middle_of_a_change_is_mended_when_it_is_back
     scene.handle.come_back()
     scene.apply(interface(1, FIRST), interface(2, SECOND))
     scene.settled("Configured")
-    assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+    assert nics_of(scene.node) == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
     assert scene.left() == []
 
 
@@ -305,12 +295,12 @@ def test_the_guard_restores_a_node_whose_agent_is_killed_in_the_middle_of_a_chan
     scene.hold_verification()
     scene.apply(interface(1, FIRST, mtu=1300), interface(2, SECOND, mtu=1300))
     pod = scene.in_the_middle()
-    assert scene.nics()["multinic0"][0] == 1300
+    assert nics_of(scene.node)["multinic0"][0] == 1300
     root = scene.backend.root(pod["metadata"]["uid"])
     assert root is not None and not (root / "var/run/secrets").exists()
     scene.kube.kill(pod["metadata"]["name"], NAMESPACE, "agent")
     status = scene.wait(lambda status: (status.get("lastJob") or {}).get("failures") == 1)
-    assert scene.nics() == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
+    assert nics_of(scene.node) == {"multinic0": (1450, ["11.11.1.7/24"]), "multinic1": (1450, ["11.11.2.7/24"])}
     assert {name: (scene.node.root / "etc/netplan" / name).read_text() for name in scene.files()} == files
     assert status["state"] == "Failed"
     ready = next(each for each in status["conditions"] if each["type"] == "Ready")
@@ -323,7 +313,7 @@ def test_the_guard_restores_a_node_whose_agent_is_killed_in_the_middle_of_a_chan
 def test_the_next_run_tells_of_it_and_succeeds(scene: Scene) -> None:
     scene.apply(interface(1, FIRST, mtu=1350), interface(2, SECOND, mtu=1350))
     scene.settled("Configured")
-    assert {mtu for mtu, _addresses in scene.nics().values()} == {1350}
+    assert {mtu for mtu, _addresses in nics_of(scene.node).values()} == {1350}
     assert scene.left() == []
 
 
@@ -339,7 +329,7 @@ def test_the_pod_has_no_token_and_few_rights(scene: Scene) -> None:
 
 def test_deleting_the_resource_cleans_the_node(scene: Scene) -> None:
     scene.kubectl("delete", "mnnc", "worker-1", "--timeout=30s")
-    assert scene.nics() == {}
+    assert nics_of(scene.node) == {}
     assert scene.files() == []
     assert scene.left() == []
     assert [record for record in scene.controller.records() if record["level"] == "ERROR"] == []

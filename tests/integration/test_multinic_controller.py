@@ -38,7 +38,7 @@ from testbed.inventory import REPOSITORY
 from testbed.kube.calls import Call, CallFault, Reset
 from testbed.kube.node_pods import NodeBackend
 from testbed.net.node import Node
-from testbed.net.relay import Relay
+from testbed.net.relay import relay_on
 from testbed.run import Run
 
 Make = Callable[..., Cluster]
@@ -351,7 +351,7 @@ def test_the_pod_of_its_deployment_acts_by_its_own_account(cluster: Cluster, nod
     with contextlib.ExitStack() as stack:
         layer = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="manifold-image-"))
         backend = stack.enter_context(contextlib.closing(NodeBackend(machine, {NAME: image(Path(layer))})))
-        stack.enter_context(contextlib.closing(Relay(machine, tls.port)))
+        stack.enter_context(contextlib.closing(relay_on(machine, tls.port)))
         pod = {"metadata": {"name": "controller-x", "namespace": NAMESPACE, "uid": "controller"}, "spec": spec}
         backend.create(pod)
         try:

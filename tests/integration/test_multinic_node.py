@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from integration.nics import login, mac_of
+from integration.nics import login, mac_of, nics_of
 from integration.support import PLAYBOOKS, Inventories, assert_no_traceback, one_line
 from testbed.inventory import Inventory
 from testbed.mariadb import Schema
@@ -35,18 +35,6 @@ class Lost:
 
     def inventory_vars(self) -> dict[str, Any]:
         return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": "127.0.0.1", "ansible_port": self._port}
-
-
-def nics_of(node: Node) -> dict[str, tuple[int, list[str]]]:
-    """Return MTU and addresses of what is called multinicN on a node, without what is link-local."""
-    return {
-        link["ifname"]: (
-            link["mtu"],
-            [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["scope"] == "global"],
-        )
-        for link in node.links()
-        if link["ifname"].startswith("multinic")
-    }
 
 
 class Site:

@@ -5,52 +5,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from pathlib import Path
 
 from testbed.kube.cri.network import socket_in
 from testbed.net.node import Node
+from testbed.ssh.relay import Relay
 
 
-class Relay:
-    """Relays what connects on the node; close it before the node."""
-
-    def __init__(self, node: Node, port: int) -> None:
-        self._port = port
-        namespace = Path(f"{node.root.parent}/ns/net")
-        self._listener = socket_in(namespace, lambda: socket.create_server(("127.0.0.1", port)))
-        self._ends: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, name="relay")]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _address = self._listener.accept()
-            except OSError:
-                return  # closed
-            server = socket.create_connection(("127.0.0.1", self._port), 10)
-            self._ends += [client, server]
-            for pair in ((client, server), (server, client)):
-                thread = threading.Thread(target=_pump, args=pair, name="relayed")
-                self._threads.append(thread)
-                thread.start()
-
-    def close(self) -> None:
-        """End, and every connection."""
-        for end in (self._listener, *self._ends):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for end in (self._listener, *self._ends):
-            end.close()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+def relay_on(node: Node, port: int) -> Relay:
+    """Return a relay to a port here that listens on the node; close it before the node."""
+    namespace = Path(f"{node.root.parent}/ns/net")
+    return Relay(port, listener=socket_in(namespace, lambda: socket.create_server(("127.0.0.1", port))))

@@ -166,15 +166,16 @@ class Relay:
     """Listens on a free port of 127.0.0.1 and joins each connection to one to ``target_port``.
 
     :param clock: what delays are measured by, in seconds.
+    :param listener: what it listens on instead; it is closed with the relay.
     """
 
-    def __init__(self, target_port: int, clock: Clock = time.monotonic) -> None:
+    def __init__(self, target_port: int, clock: Clock = time.monotonic, listener: socket.socket | None = None) -> None:
         self._target_port = target_port
         self._clock = clock
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.up = Line(self._wake)
         self.down = Line(self._wake)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
