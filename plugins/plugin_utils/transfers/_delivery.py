@@ -62,8 +62,8 @@ class Delivery:
         """What is to be made before anything is unpacked."""
         self._kept: Spool | None = None
         """The keys of what an earlier transfer has sent; None if there was none."""
-        self._relist: str | None = None
-        """By what the list is known that is made of the source behind its archive; None if there is none."""
+        self._relist = new_nonce()
+        """By what the list is known that is made of the source behind its archive, if there is one."""
         self._came: list[bytes] = []
         """What came to the source after it was listed, and was copied with the rest."""
 
@@ -221,9 +221,7 @@ class Delivery:
         changed = job.src.tar == "gnu" and any(step.rc != 0 for step in _steps(result, PACK))
         known = whole and not changed and self._kept is None
         sums = here if hashes and self._plan.files else None
-        packs = _steps(result, PACK)
-        relisted = digest_of(packs[0], self._relist) if self._relist is not None and len(packs) == 1 else None
-        return Evidence(known, job.src.tar == "gnu", sums, relisted)
+        return Evidence(known, job.src.tar == "gnu", sums, digest_of(_steps(result, PACK)[0], self._relist))
 
     def _chain(
         self, names: Spool, how: How, unpack: str, nonce: str, output: Spool | None, suffix: str = ""
@@ -232,8 +230,7 @@ class Delivery:
         job, ends = self._job, self._job.ends
         several = job.dest.tar == "gnu"
         blocks = ends.src.context.kind is ContextKind.KUBERNETES
-        if how.shards == 1 and job.src.tar != "gnu" and not self._hashes:
-            self._relist = new_nonce()
+        relists = how.shards == 1 and job.src.tar != "gnu" and not self._hashes
         pack = _shell.pack_script(
             job.request.src.path,
             nonce,
@@ -241,7 +238,7 @@ class Delivery:
             how.packer,
             several=several,
             blocks=blocks,
-            relist=self._relist,
+            relist=self._relist if relists else None,
         )
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
