@@ -54,9 +54,9 @@ def registry(told: Told, kubeconfig: str | None) -> kopf.OperatorRegistry:
     def login(**given: Any) -> Any:
         if kubeconfig:
             return kopf.login_with_kubeconfig(**given)
-        found = kopf.login_with_service_account(**given)
+        account = kopf.login_with_service_account(**given)
         # kopf would ask the cluster's DNS where the API is, which everything else finds in the environment
-        return found and dataclasses.replace(found, server=_server(os.environ))
+        return account and dataclasses.replace(account, server=_server(os.environ))
 
     kopf.on.login(registry=found)(login)
     for kind, (group, version, plural) in _RESOURCES.items():

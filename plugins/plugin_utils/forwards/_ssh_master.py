@@ -267,9 +267,10 @@ class SshMaster:
         A connection to it was ended already. It notes that, if it does so at all, in the turn in which it answers the
         next one, or in the turn after that.
         """
+        deadline = time.monotonic() + _END_SECONDS
         for _turn in range(_TURNS):
             with contextlib.suppress(OSError):
-                MuxConnection(str(socket), time.monotonic() + _END_SECONDS).close()
+                MuxConnection(str(socket), deadline).close()
             if self.words.tell_ends:
                 return True
         return False
