@@ -32,7 +32,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters, Source
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._credentials import Source
+from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters
 
 from benchmark.cost import interval
 from benchmark.forward_service import ANSWER

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import abc
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -70,6 +71,8 @@ class Launch:
     """The whole environment; None for that of this process."""
     pass_fds: tuple[int, ...] = ()
     dialog: BecomeDialog | None = None
+    spawn: Callable[[int, int, int], subprocess.Popen[bytes]] | None = None
+    """Starts it, if that is not by its argv, with these descriptors as standard input, output and error."""
     started: Callable[[], None] = field(default=lambda: None)
     """To be called once after the process was started: hands over a password and closes what was passed."""
 

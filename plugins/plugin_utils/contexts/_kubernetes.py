@@ -1,7 +1,7 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Kubernetes pod as a context: commands run through ``kubectl exec``."""
+"""A Kubernetes pod as a context: commands run as with ``kubectl exec``, or through it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from ._base import Context, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
+from ._direct import DirectExec
 from ._kubectl import OUR_USER, Access, Kubectl
 from ._pods import PodFinder
 
@@ -86,9 +87,11 @@ class KubernetesContext(Context):
         shell: Any = None,
         become: BecomePlugin | None = None,
         names_pod: bool = True,
+        direct: DirectExec | None = None,
     ) -> None:
         super().__init__(name)
         self._kubectl = kubectl
+        self._direct = DirectExec(name, kubectl.access) if direct is None else direct
         self._pods = pods
         self._names_pod = names_pod
         self._shell = shell
@@ -104,8 +107,9 @@ class KubernetesContext(Context):
         return None if self._names_pod else self._pods.target.name
 
     def open(self, seconds: float = 60.0) -> None:
-        """Find the pod that is meant, unless it is known already."""
+        """Find the pod that is meant, and how its API server is reached, unless both are known already."""
         self._pods.find(seconds)
+        self._direct.prepare(self._kubectl.launch(()))
 
     def launch(self, command: str) -> Launch:
         dialog = None
@@ -129,14 +133,16 @@ class KubernetesContext(Context):
         return self._kubectl.access
 
     def in_pod(self, pod: str | None, container: str | None) -> KubernetesContext:
-        return KubernetesContext(self.name, self._kubectl, self._pods.of(pod, container), self._shell, self._become)
+        pods = self._pods.of(pod, container)
+        return KubernetesContext(self.name, self._kubectl, pods, self._shell, self._become, direct=self._direct)
 
     def for_kubectl(self) -> KubectlContext:
         return KubectlContext(self.name, self._kubectl)
 
     def _exec(self, argv: Sequence[str]) -> Launch:
         pod, container = self._pods.find()
-        return self._kubectl.launch(("exec", "-i", pod, *(("-c", container) if container else ()), "--", *argv))
+        named = ("-c", container) if container else ()
+        return self._direct.launch(pod, container, argv, self._kubectl.launch(("exec", "-i", pod, *named, "--", *argv)))
 
     def suspect(self) -> None:
         self._pods.forget()
@@ -156,6 +162,7 @@ class KubernetesContext(Context):
         return _EXIT_REMARK.sub("", text)
 
     def close(self) -> None:
+        self._direct.close()
         self._kubectl.close()
 
 

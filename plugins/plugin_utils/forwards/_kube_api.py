@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
-from urllib.parse import urlsplit
 
 from .._linux import nameless_file
-from ..contexts._base import sentence
+from ..contexts._base import ContextError, sentence
+from ..contexts._credentials import Login
+from ..contexts._server import address_of
 from ._errors import ForwardError, Unavailable
-from ._kube_parameters import Login
 
 _AGENT = "manifold.core"
 _LONGEST_ANSWER = 1 << 20
@@ -43,18 +43,6 @@ class Refused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class _Address:
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-    @property
-    def authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 class ApiClient:
     """Reaches one API server with one login. Thread-safe; holds nothing open."""
 
@@ -67,7 +55,10 @@ class ApiClient:
             text = f"context '{context}': reading its credentials: a token or a name has characters that cannot be sent"
             raise ForwardError(sentence(text, "Check those of its kubeconfig."))
         self._seconds = seconds
-        self._address = _address(context, login.server)
+        try:
+            self._address = address_of(context, login.server)
+        except ContextError as exc:
+            raise ForwardError(str(exc)) from exc
         self._tls = _tls(context, login) if self._address.tls else None
         self._session: ssl.SSLSession | None = None
         self._lock = threading.Lock()
@@ -186,19 +177,6 @@ class _Unbuffered:
 
     def makefile(self, _mode: str) -> socket.SocketIO:
         return socket.SocketIO(self._connection, "r")
-
-
-def _address(context: str, server: str) -> _Address:
-    try:
-        url = urlsplit(server if "://" in server else f"https://{server}")
-        port = url.port
-    except ValueError:
-        url, port = urlsplit(""), None
-    if url.scheme not in ("http", "https") or not url.hostname:
-        text = f"context '{context}': reading its credentials: '{server}' is not the URL of an API server"
-        raise ForwardError(sentence(text, "It looks like https://host:6443."))
-    tls = url.scheme == "https"
-    return _Address(tls, url.hostname, port or (443 if tls else 80), url.path.rstrip("/"))
 
 
 def _tls(context: str, login: Login) -> ssl.SSLContext:

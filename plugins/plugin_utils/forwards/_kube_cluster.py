@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from .._required import required
-from ..contexts._base import sentence
+from ..contexts._base import ContextError, sentence
+from ..contexts._credentials import Login
+from ..contexts._login import log_in
 from ..contexts._workload import NoPod, PodKind, Target, pod_selector, unknown
 from ._errors import ForwardError, Unavailable
 from ._kube_api import ApiClient, Refused, Upgraded
-from ._kube_login import log_in
-from ._kube_parameters import KubeParameters, Login
+from ._kube_parameters import KubeParameters
 from ._kube_target import Obj, Picture, alive_of, path_of, picture_of, resource_of, selector_of, target_of
 from ._kube_tunnel import Tunnel
 from ._websocket import expected_answer, new_key
@@ -179,7 +180,7 @@ class Cluster:
     def _logged_on(self) -> ApiClient:
         with self._lock:
             if self._client is None:
-                self._use(log_in(self._parameters.source, self._parameters.context))
+                self._log_in()
             return required(self._client, "client of the API")
 
     def _renewed(self, refused: ApiClient) -> ApiClient:
@@ -187,9 +188,15 @@ class Cluster:
         with self._lock:
             if self._client is refused and time.monotonic() - self._logged_in > _LOGIN_AGAIN:
                 self._log("the API server refused the credentials: reading them again")
-                self._use(log_in(self._parameters.source, self._parameters.context))
+                self._log_in()
                 self._logged_in = time.monotonic()
             return required(self._client, "client of the API")
+
+    def _log_in(self) -> None:
+        try:
+            self._use(log_in(self._parameters.source, self._parameters.context))
+        except ContextError as exc:
+            raise ForwardError(str(exc)) from exc
 
     def _use(self, login: Login) -> None:
         self._client = ApiClient(self._parameters.context, login, self._parameters.seconds)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 
+from ..contexts._credentials import source_of
 from ..contexts._kubectl import Access
-from ._kube_login import log_in
-from ._kube_parameters import KubeParameters, source_of
+from ..contexts._login import log_in
+from ._kube_parameters import KubeParameters
 from ._kube_target import target_of
 from ._spec import ForwardSpec
 from ._transport import Way
@@ -21,7 +22,7 @@ def kubernetes_way(access: Access, spec: ForwardSpec) -> Way:
     """Return the way to the target of a forward in a cluster that kubectl reaches by ``access``.
 
     Runs kubectl, and the program that gives credentials if the kubeconfig names one: what is wrong with them shows in
-    the task. Raises ForwardError.
+    the task. Raises ForwardError or ContextError.
     """
     target_of(spec.target)
     source = source_of(access)

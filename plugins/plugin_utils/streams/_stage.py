@@ -141,6 +141,8 @@ class Stage:
 
     def _spawn(self, launch: Launch, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         try:
+            if launch.spawn is not None:
+                return launch.spawn(stdin, stdout, stderr)
             return subprocess.Popen(
                 launch.argv,
                 stdin=stdin,

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._credentials import Login, Source
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors import ForwardError, Unavailable
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_cluster import Cluster
-from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import (
-    KubeParameters,
-    Login,
-    Source,
-)
+from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters
 
 from testbed.kube.tls import make_certificate
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.forwards._errors import ForwardError
-from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_login import log_in
-from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters, Source
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base import ContextError
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._credentials import Source
+from ansible_collections.manifold.core.plugins.plugin_utils.contexts._login import log_in
+from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters
 
 from testbed.kube.kubectl import find_kubectl
 
@@ -77,12 +78,12 @@ def test_who_is_acted_for_is_said_to_the_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("user", "cluster", "argv", "said"),
     [
-        ({}, {"proxy-url": "http://p"}, (), "a forward does not go through one"),
-        ({"auth-provider": {"name": "oidc"}}, {}, (), "the auth-provider 'oidc', which a forward does not know"),
+        ({}, {"proxy-url": "http://p"}, (), "only kubectl goes through one"),
+        ({"auth-provider": {"name": "oidc"}}, {}, (), "the auth-provider 'oidc', which only kubectl knows"),
         ({"exec": {"command": "/nowhere/x"}}, {}, (), "plugin /nowhere/x cannot be run: No such file"),
         ({"exec": {"command": "false"}}, {}, (), "plugin false ended with status 1"),
         ({"exec": {"command": "true"}}, {}, (), "plugin true printed no ExecCredential"),
-        ({}, {}, ("--context", "three"), "cannot locate context three"),
+        ({}, {}, ("--context", "three"), "its kubeconfig has no context 'three'"),
         ({}, {}, ("--user", "w"), "its kubeconfig has no user 'w'"),
     ],
 )
@@ -92,14 +93,14 @@ def test_credentials_that_cannot_be_used_are_explained(
     if "exec" in user:
         user["exec"] |= {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
     path = kubeconfig(tmp_path / "config", user, cluster)
-    with pytest.raises(ForwardError) as caught:
+    with pytest.raises(ContextError) as caught:
         log_in(source(path, argv=argv), "prod")
     assert str(caught.value).startswith("context 'prod': reading its credentials: ")
     assert said in str(caught.value)
 
 
 def test_a_kubeconfig_that_is_not_there_is_named() -> None:
-    with pytest.raises(ForwardError, match="the kubeconfig /nowhere does not exist"):
+    with pytest.raises(ContextError, match="the kubeconfig /nowhere does not exist"):
         log_in(Source((find_kubectl(),), ("/nowhere",), required="/nowhere"), "prod")
 
 

@@ -20,11 +20,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .._linux import nameless_file
-from ..contexts._base import sentence
-from ._errors import ForwardError
-from ._kube_exec import run_plugin
-from ._kube_parameters import Login, Source
+from ._base import ContextError
+from ._credentials import Login, Source
+from ._login_plugin import run_plugin
 
 SECONDS = 60.0
 """How long kubectl, or a program that it asks for credentials, may take."""
@@ -33,7 +34,13 @@ _SHORT = {"-n": "namespace", "-s": "server"}
 _SWITCHES = ("insecure-skip-tls-verify", "disable-compression", "match-server-version", "warnings-as-errors")
 _FOR_VIEW = ("context", "kubeconfig")
 _ALL_OF_IT = ("user", "cluster")
+_KNOWN = {
+    *("namespace", "context", "cluster", "user", "kubeconfig", "server", "tls-server-name", "username"),
+    *("client-certificate", "client-key", "certificate-authority", "insecure-skip-tls-verify"),
+    *("as", "as-uid", "as-group"),
+}
 _IMPERSONATED = {"as": "Impersonate-User", "as-uid": "Impersonate-Uid", "as-group": "Impersonate-Group"}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TRUE = ("true", "1", "t", "yes", "on")
 
@@ -52,14 +59,18 @@ class _Flags:
 
 
 def log_in(source: Source, context: str, seconds: float = SECONDS) -> Login:
-    """Return how the API server of a context is reached. Raises ForwardError in the name of ``context``."""
+    """Return how the API server of a context is reached. Raises ContextError in the name of ``context``."""
     try:
         flags = _flags(source.argv[1:])
         view = _view(source, flags, seconds)
         return _login(view, source, flags, seconds)
     except _Failed as exc:
-        text = f"context '{context}': reading its credentials: {exc.cause}"
-        raise ForwardError(sentence(text, exc.remedy)) from exc
+        raise ContextError(context, "reading its credentials", exc.cause, exc.remedy) from exc
+
+
+def understands(source: Source) -> bool:
+    """Return whether nothing in a kubectl command line is unknown here."""
+    return _flags(source.argv[1:]).values.keys() <= _KNOWN
 
 
 class _Failed(Exception):
@@ -106,6 +117,9 @@ def _environment(source: Source) -> Iterator[tuple[dict[str, str], tuple[int, ..
 
 def _view(source: Source, flags: _Flags, seconds: float) -> dict[str, Any]:
     """Return the kubeconfig that holds, with the contents of the files that it names."""
+    plain = _plain_view(source, flags)
+    if plain is not None:
+        return plain
     # --minify knows the context only: whoever names another user or cluster needs all of it
     small = () if any(name in flags.values and not _is_ours(source, flags, name) for name in _ALL_OF_IT) else _MINIFY
     chosen = [word for name in _FOR_VIEW if name in flags.values for word in (f"--{name}", flags.values[name])]
@@ -139,6 +153,41 @@ def _view(source: Source, flags: _Flags, seconds: float) -> dict[str, Any]:
 _MINIFY = ("--minify",)
 
 
+def _plain_view(source: Source, flags: _Flags) -> dict[str, Any] | None:
+    """Return what a single kubeconfig says, with the contents of the files that it names; None to ask kubectl.
+
+    Where there is but one, nothing has to be merged, and reading it takes a millisecond instead of kubectl's 60.
+    """
+    environ = os.environ if source.env is None else source.env
+    default = str(Path(environ.get("HOME") or "~") / ".kube" / "config")
+    listed = [each for each in environ.get("KUBECONFIG", "").split(os.pathsep) if each]
+    paths = [flags.values["kubeconfig"]] if "kubeconfig" in flags.values else source.files or listed or [default]
+    whole = source.document is None or _users(source.document)  # one of ours holds a user, or everything
+    try:
+        if source.document is not None and "clusters" in json.loads(source.document):
+            view, folder = json.loads(source.document), Path.cwd()
+        elif len(paths) == 1 and whole:
+            path = Path(paths[0]).expanduser()
+            view, folder = yaml.load(path.read_bytes(), Loader=_LOADER), path.parent
+        else:
+            return None
+        for kind, names in (("cluster", ("certificate-authority",)), ("user", ("client-certificate", "client-key"))):
+            for each in view.get(f"{kind}s") or ():
+                _flatten(each.get(kind) or {}, names, folder)
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
+        return None
+    return view if isinstance(view, dict) else None
+
+
+def _flatten(values: dict[str, Any], names: Sequence[str], folder: Path) -> None:
+    """Put the contents of files in the place of their names, as ``kubectl config view --flatten`` does."""
+    for name in names:
+        if values.get(name) and not values.get(f"{name}-data"):
+            values[f"{name}-data"] = base64.b64encode((folder / values[name]).read_bytes()).decode()
+    if values.get("tokenFile"):
+        values["tokenFile"] = str(folder / values["tokenFile"])
+
+
 def _is_ours(source: Source, flags: _Flags, name: str) -> bool:
     """Return whether a user is the one that our own document holds."""
     return name == "user" and flags.values[name] in _users(source.document)
@@ -166,7 +215,7 @@ def _login(view: Mapping[str, Any], source: Source, flags: _Flags, seconds: floa
     if not server:
         raise _Failed("its kubeconfig names no API server", "Check ansible_kubectl_kubeconfig and _context.")
     if given.get("proxy-url") or cluster.get("proxy-url"):
-        cause = "the API server is behind a proxy (proxy-url), and a forward does not go through one"
+        cause = "the API server is behind a proxy (proxy-url), and only kubectl goes through one"
         raise _Failed(cause, "Use a context that reaches the API server directly.")
     certificate, key, headers = _credentials(user, cluster, server, source, given, seconds)
     insecure = given.get("insecure-skip-tls-verify")
@@ -230,7 +279,7 @@ def _credentials(
         certificate, key, token = got.certificate or certificate, got.key or key, got.token
     elif not token and user.get("auth-provider"):
         kind = user["auth-provider"].get("name")
-        cause = f"its user logs in by the auth-provider '{kind}', which a forward does not know"
+        cause = f"its user logs in by the auth-provider '{kind}', which only kubectl knows"
         raise _Failed(cause, "Use an exec plugin (for OIDC: kubelogin), a token or a certificate.")
     if token:
         return certificate, key, [("Authorization", f"Bearer {token}")]
@@ -241,7 +290,7 @@ def _credentials(
 
 
 def _impersonation(user: Mapping[str, Any], flags: _Flags) -> list[tuple[str, str]]:
-    """Return the headers of who is acted for: without them a forward would have rights that kubectl had not."""
+    """Return the headers of who is acted for: without them we would have rights that kubectl had not."""
     found = {
         "as": flags.values.get("as") or user.get("as"),
         "as-uid": flags.values.get("as-uid") or user.get("as-uid"),
