@@ -76,6 +76,20 @@ class Launch:
     started: Callable[[], None] = field(default=lambda: None)
     """To be called once after the process was started: hands over a password and closes what was passed."""
 
+    def start(self, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        """Start it with these descriptors, in a session of its own; raise OSError if its program is not there."""
+        if self.spawn is not None:
+            return self.spawn(stdin, stdout, stderr)
+        return subprocess.Popen(
+            self.argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=self.env,
+            pass_fds=self.pass_fds,
+            start_new_session=True,
+        )
+
 
 class Context(abc.ABC):
     """A place where commands run."""

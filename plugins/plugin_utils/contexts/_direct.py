@@ -10,9 +10,11 @@ to it: proxies, options and ways to log in that are not known here, servers with
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import marshal
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -36,6 +38,7 @@ _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PROXIES = ("http_proxy", "https_proxy")
 _OFF = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
 """What keeps kubectl from using WebSocket, and us."""
+_ELF = b"\x7fELF"
 _CONNECT_SECONDS = 10.0
 """How long the API server may take to answer before kubectl gets its turn."""
 _FOLDER = str(Path(__file__).parent)
@@ -69,7 +72,7 @@ class DirectExec:
     def _found(self) -> Login | None:
         source = source_of(self._access)
         environ = os.environ if source.env is None else source.env
-        if not sys.executable or Path(source.argv[0]).name != "kubectl" or not understands(source):
+        if not sys.executable or not _is_plain(source.argv[0], environ) or not understands(source):
             return None
         if environ.get(_OFF[0], "").lower() == _OFF[1] or any(name.lower() in _PROXIES for name in environ):
             return None
@@ -78,7 +81,9 @@ class DirectExec:
             address_of(self._context, login.server)
         except ContextError:
             return None  # kubectl says why in its own words
-        return None if any(not text.isprintable() for pair in login.headers for text in pair) else login
+        if any(not text.isprintable() for pair in login.headers for text in pair):
+            return None
+        return None if login.ca and not login.verify else login  # kubectl refuses that
 
     def launch(self, pod: str, container: str | None, argv: Sequence[str], kubectl: Launch) -> Launch:
         """Return the process that runs a program in a container; ``kubectl`` is what does it otherwise."""
@@ -95,14 +100,16 @@ class DirectExec:
         }
 
         def spawn(*descriptors: int) -> subprocess.Popen[bytes]:
-            process, line = self._take(login, address, kubectl)
-            asked = nameless_file("exec", marshal.dumps(question))
             try:
-                socket.send_fds(line, [b"x"], [*descriptors, asked])
-            finally:
-                os.close(asked)
-                line.close()
-            return process
+                process, line = self._take(login, address, kubectl)
+            except OSError:
+                return kubectl.start(*descriptors)
+            with line:
+                if _hand_over(line, descriptors, question):
+                    return process
+            process.kill()  # it has ended already, or was never going to begin
+            process.wait()
+            return kubectl.start(*descriptors)
 
         return replace(kubectl, spawn=spawn)
 
@@ -111,15 +118,16 @@ class DirectExec:
         login = self.log_in()
         if login is None:
             return
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             if self._spare is None:
                 self._spare = _start(login, address_of(self._context, login.server), kubectl)
 
     def _take(self, login: Login, address: ServerAddress, kubectl: Launch) -> _Client:
         """Return a client that has been started, and start the next one: there is hardly ever just one command."""
         with self._lock:
-            taken = self._spare or _start(login, address, kubectl)
-            self._spare = _start(login, address, kubectl)
+            taken, self._spare = self._spare or _start(login, address, kubectl), None
+            with contextlib.suppress(OSError):
+                self._spare = _start(login, address, kubectl)
         return taken
 
     def close(self) -> None:
@@ -131,6 +139,31 @@ class DirectExec:
             line.close()
             process.kill()
             process.wait()
+
+
+def _is_plain(program: str, environ: Mapping[str, str]) -> bool:
+    """Return whether a program is kubectl itself: a script of its name may do anything, and k3s reads other files."""
+    found = shutil.which(program, path=environ.get("PATH", os.defpath))
+    if found is None or not Path(found).resolve().name.startswith("kubectl"):
+        return False
+    try:
+        with open(found, "rb") as content:
+            return content.read(len(_ELF)) == _ELF
+    except OSError:
+        return False
+
+
+def _hand_over(line: socket.socket, descriptors: Sequence[int], question: Mapping[str, object]) -> bool:
+    """Tell a client what to do, and return whether it was there to be told."""
+    try:
+        asked = nameless_file("exec", marshal.dumps(question))
+        try:
+            socket.send_fds(line, [b"x"], [*descriptors, asked])
+        finally:
+            os.close(asked)
+    except OSError:
+        return False
+    return True
 
 
 def _start(login: Login, address: ServerAddress, kubectl: Launch) -> _Client:

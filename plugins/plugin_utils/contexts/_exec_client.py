@@ -46,7 +46,10 @@ _PING_SECONDS = 5.0
 """How long nothing may come before the server is asked for a sign: what is between us cuts what is silent for long.
 That it answers is not waited for. It cannot read the question while the command does not take its input."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""A server that is gone without a word is noticed after a minute."""
+"""A server that is gone without a word is noticed after a minute, if nothing is on the way to it."""
+_GONE_SECONDS = 60.0
+"""And otherwise after this time: a kernel would try for a quarter of an hour (tcp(7), tcp_retries2). TCP_USER_TIMEOUT
+would also end a connection whose server answers and just takes nothing, as long as the command reads nothing."""
 _LOST = "error: the connection to the API server was lost before the command ended"
 
 
@@ -164,6 +167,8 @@ class Frames:
         if self._head[1] & _MASKED or first & 0x70 or self._opcode not in (_CONTINUED, _BINARY, _CLOSE, _PING, _PONG):
             raise Lost
         if self._opcode & _CONTROL:
+            if second > 125 or not first & _FIN:
+                raise Lost
             self._control = b""
         elif self._opcode == _BINARY:
             self._channel = None
@@ -244,18 +249,24 @@ class Exec:
             outlet.flush()
 
     def _wait(self) -> None:
-        """Wait until something can be moved."""
+        """Wait until something can be moved; raise BrokenPipeError if nobody is left who started us."""
         poll = select.poll()
-        events = 0 if self._waits_for_reader else select.POLLIN
-        poll.register(self._connection, events | (select.POLLOUT if self._sending else 0))
+        wanted = (0 if self._waits_for_reader else select.POLLIN) | (select.POLLOUT if self._sending else 0)
+        if wanted:  # or a connection that has ended would wake us for ever
+            poll.register(self._connection, wanted)
         if not self._sending and not self._input_ended:
             poll.register(0, select.POLLIN)
         for outlet in self._outlets.values():
-            if outlet.waiting:
-                poll.register(outlet.fd, select.POLLOUT)
-        if poll.poll(0 if self._more else _PING_SECONDS * 1000) or self._more:
-            return
-        if not self._controls and not self._waits_for_reader:
+            # whoever started us keeps the other end of this one for as long as we are of use
+            if outlet.waiting or outlet.fd == _STDERR:
+                poll.register(outlet.fd, select.POLLOUT if outlet.waiting else 0)
+        found = poll.poll(0 if self._more else _PING_SECONDS * 1000)
+        if any(fd == _STDERR and event & select.POLLERR for fd, event in found):
+            raise BrokenPipeError
+        silent = time.monotonic() - self._heard
+        if silent > _GONE_SECONDS and unanswered(self._connection) > _GONE_SECONDS:
+            raise Lost
+        if not found and not self._more and not self._controls and not self._waits_for_reader:
             self._controls.append(frame_head(_PING, 0))
 
     # -- from the server
@@ -272,7 +283,9 @@ class Exec:
             pass
         except OSError:
             ended = True
-        if not filled and ended:
+        if filled:
+            self._heard = time.monotonic()
+        elif ended:
             raise Lost
         self._more = filled == len(self._buffer)
         # what is not written at once lies in the buffer, which is not used until it is
@@ -302,7 +315,7 @@ class Exec:
             if status.get("reason") == "NonZeroExitCode":
                 causes = status["details"]["causes"]
                 return next(int(cause["message"]) for cause in causes if cause["reason"] == "ExitCode")
-            said = status.get("message") or status.get("reason")
+            said = status.get("message") or status.get("reason") or "the server does not say why"
         except (ValueError, LookupError, TypeError, AttributeError, StopIteration):
             said = f"the server ended the command with what is no status: {self._status[:200]!r}"
         os.write(2, f"error: {said}\n".encode(errors="replace"))
@@ -357,12 +370,22 @@ def blocked_by(connection: socket.socket) -> tuple[type[OSError], ...]:
     return (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+def unanswered(connection: socket.socket) -> float:
+    """Return for how many seconds what is on the way to the other side was not confirmed, 0 if nothing is.
+
+    From tcpi_unacked and tcpi_last_ack_recv (milliseconds) of struct tcp_info, see tcp(7) and linux/tcp.h.
+    """
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 60)
+    packets, milliseconds = (int.from_bytes(info[at : at + 4], sys.byteorder) for at in (24, 56))
+    return milliseconds / 1000 if packets else 0.0
+
+
 def main() -> NoReturn:
     """Serve one command. The arguments are two descriptors: of what is known before, and of a socket for the rest."""
     place = marshal.loads(_content(int(sys.argv[1])))
     try:
         tls = None if place["tls"] is None else encryption(**place["tls"])
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         tls = None
         place["host"] = None  # kubectl may know better, or says what is wrong
     waiting = socket.socket(fileno=int(sys.argv[2]))
@@ -390,8 +413,13 @@ def _serve(place: dict[str, Any], tls: ssl.SSLContext | None, question: dict[str
         if place["host"] is None:
             raise NoStream
         connection, received = connect(place, tls, question)
-    except (NoStream, OSError):
+    except (NoStream, OSError, ValueError):  # the last is of names that cannot be one of a host
         _leave_it_to(question["kubectl"])
+    return converse(connection, received)
+
+
+def converse(connection: socket.socket, received: bytes) -> int:
+    """Carry the streams of a command, and return its exit status; 1 if that is not known, which is said."""
     try:
         return Exec(connection, received).run()
     except BrokenPipeError:
@@ -408,5 +436,5 @@ def _leave_it_to(kubectl: list[bytes]) -> NoReturn:
     try:
         os.execvp(kubectl[0], kubectl)
     except OSError as exc:
-        os.write(2, b"error: %b: %b\n" % (kubectl[0], os.strerror(exc.errno or 0).encode()))
-        os._exit(127)
+        os.write(2, b"error: %b cannot be started: %b\n" % (kubectl[0], os.strerror(exc.errno or 0).encode()))
+        os._exit(1)

@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
+from urllib.parse import quote
 
 from .._linux import nameless_file
 from ._base import ContextError
 from ._credentials import Login, Source
+from ._kubeconfig import read_document, read_file
 from ._login_plugin import run_plugin
 
 SECONDS = 60.0
@@ -39,8 +39,9 @@ _KNOWN = {
     *("client-certificate", "client-key", "certificate-authority", "insecure-skip-tls-verify"),
     *("as", "as-uid", "as-group"),
 }
+_NO_CREDENTIALS = ("namespace", "context", "cluster", "as", "as-uid", "as-group")
+"""What of the options is said to a server even where nobody keeps what is said secret."""
 _IMPERSONATED = {"as": "Impersonate-User", "as-uid": "Impersonate-Uid", "as-group": "Impersonate-Group"}
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TRUE = ("true", "1", "t", "yes", "on")
 
@@ -66,11 +67,15 @@ def log_in(source: Source, context: str, seconds: float = SECONDS) -> Login:
         return _login(view, source, flags, seconds)
     except _Failed as exc:
         raise ContextError(context, "reading its credentials", exc.cause, exc.remedy) from exc
+    except (LookupError, TypeError, AttributeError, ValueError) as exc:
+        cause = "something in its kubeconfig is not what it should be"
+        raise ContextError(context, "reading its credentials", cause, "See 'kubectl config view'.") from exc
 
 
 def understands(source: Source) -> bool:
     """Return whether nothing in a kubectl command line is unknown here."""
-    return _flags(source.argv[1:]).values.keys() <= _KNOWN
+    named = _flags(source.argv[1:]).values.keys()
+    return named <= _KNOWN and not ("kubeconfig" in named and (source.files or source.document))
 
 
 class _Failed(Exception):
@@ -154,38 +159,16 @@ _MINIFY = ("--minify",)
 
 
 def _plain_view(source: Source, flags: _Flags) -> dict[str, Any] | None:
-    """Return what a single kubeconfig says, with the contents of the files that it names; None to ask kubectl.
-
-    Where there is but one, nothing has to be merged, and reading it takes a millisecond instead of kubectl's 60.
-    """
+    """Return what the kubeconfig says if there is only one; None to ask kubectl."""
+    if source.document is not None and not source.files:
+        return read_document(source.document)
     environ = os.environ if source.env is None else source.env
-    default = str(Path(environ.get("HOME") or "~") / ".kube" / "config")
     listed = [each for each in environ.get("KUBECONFIG", "").split(os.pathsep) if each]
-    paths = [flags.values["kubeconfig"]] if "kubeconfig" in flags.values else source.files or listed or [default]
-    whole = source.document is None or _users(source.document)  # one of ours holds a user, or everything
-    try:
-        if source.document is not None and "clusters" in json.loads(source.document):
-            view, folder = json.loads(source.document), Path.cwd()
-        elif len(paths) == 1 and whole:
-            path = Path(paths[0]).expanduser()
-            view, folder = yaml.load(path.read_bytes(), Loader=_LOADER), path.parent
-        else:
-            return None
-        for kind, names in (("cluster", ("certificate-authority",)), ("user", ("client-certificate", "client-key"))):
-            for each in view.get(f"{kind}s") or ():
-                _flatten(each.get(kind) or {}, names, folder)
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
-        return None
-    return view if isinstance(view, dict) else None
-
-
-def _flatten(values: dict[str, Any], names: Sequence[str], folder: Path) -> None:
-    """Put the contents of files in the place of their names, as ``kubectl config view --flatten`` does."""
-    for name in names:
-        if values.get(name) and not values.get(f"{name}-data"):
-            values[f"{name}-data"] = base64.b64encode((folder / values[name]).read_bytes()).decode()
-    if values.get("tokenFile"):
-        values["tokenFile"] = str(folder / values["tokenFile"])
+    if not listed and environ.get("HOME"):
+        listed = [str(Path(environ["HOME"]) / ".kube" / "config")]
+    # a document that comes with files holds no more than a user
+    paths = [flags.values["kubeconfig"]] if "kubeconfig" in flags.values else source.files or listed
+    return read_file(Path(paths[0])) if len(paths) == 1 else None
 
 
 def _is_ours(source: Source, flags: _Flags, name: str) -> bool:
@@ -210,21 +193,24 @@ def _login(view: Mapping[str, Any], source: Source, flags: _Flags, seconds: floa
     if user is None:
         user = _named(view, "user", given.get("user") or context.get("user"))
     server = given.get("server") or cluster.get("server")
-    if not server and (inside := _in_cluster(os.environ if source.env is None else source.env)):
+    environ = os.environ if source.env is None else source.env
+    if not server and given.keys() <= {"namespace"} and (inside := _in_cluster(environ)):
         return replace(inside, namespace=given.get("namespace") or inside.namespace)
     if not server:
         raise _Failed("its kubeconfig names no API server", "Check ansible_kubectl_kubeconfig and _context.")
     if given.get("proxy-url") or cluster.get("proxy-url"):
         cause = "the API server is behind a proxy (proxy-url), and only kubectl goes through one"
         raise _Failed(cause, "Use a context that reaches the API server directly.")
+    if server.lower().startswith("http://"):  # who listens on the way would have them; kubectl sends none either
+        user = {name: value for name, value in user.items() if name.startswith("as")}
+        given = {name: value for name, value in given.items() if name in _NO_CREDENTIALS}
     certificate, key, headers = _credentials(user, cluster, server, source, given, seconds)
-    insecure = given.get("insecure-skip-tls-verify")
-    skip = cluster.get("insecure-skip-tls-verify", False) if insecure is None else insecure.lower() in _TRUE
+    ca, skip = _trust(cluster, given)
     return Login(
         server=server.rstrip("/"),
-        namespace=given.get("namespace") or context.get("namespace") or "default",
+        namespace=given.get("namespace") or context.get("namespace") or _own_namespace(environ) or "default",
         verify=not skip,
-        ca=_text_of(given.get("certificate-authority")) or _decoded(cluster.get("certificate-authority-data")),
+        ca=ca,
         server_name=given.get("tls-server-name") or cluster.get("tls-server-name"),
         certificate=_text_of(given.get("client-certificate")) or certificate,
         key=_text_of(given.get("client-key")) or key,
@@ -232,15 +218,40 @@ def _login(view: Mapping[str, Any], source: Source, flags: _Flags, seconds: floa
     )
 
 
+def _trust(cluster: Mapping[str, Any], given: Mapping[str, str]) -> tuple[str | None, bool]:
+    """Return who vouches for the server, and whether that is not to be checked; an option unsets both of the file."""
+    insecure, path = given.get("insecure-skip-tls-verify"), given.get("certificate-authority")
+    if insecure is not None and insecure.lower() in _TRUE:
+        return _text_of(path), True
+    if path:
+        return _text_of(path), False
+    skip = bool(cluster.get("insecure-skip-tls-verify")) and insecure is None
+    return _decoded(cluster.get("certificate-authority-data")), skip
+
+
+def _is_inside(environ: Mapping[str, str]) -> bool:
+    """Return whether this runs in a pod that has an account, in the way in which kubectl sees it."""
+    named = environ.get("KUBERNETES_SERVICE_HOST") and environ.get("KUBERNETES_SERVICE_PORT")
+    return bool(named) and (_ACCOUNT / "token").is_file()
+
+
+def _own_namespace(environ: Mapping[str, str]) -> str | None:
+    """Return the namespace of the pod that this runs in: it holds where a context names none."""
+    if not _is_inside(environ):
+        return None
+    path = _ACCOUNT / "namespace"
+    return environ.get("POD_NAMESPACE") or ((_text_of(path) or "").strip() if path.exists() else "") or None
+
+
 def _in_cluster(environ: Mapping[str, str]) -> Login | None:
     """Return the login of the pod that this runs in, if it does, as kubectl takes it where no kubeconfig is."""
-    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
-    if not host or not (_ACCOUNT / "token").exists():
+    if not _is_inside(environ):
         return None
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
     token = (_text_of(_ACCOUNT / "token") or "").strip()
     return Login(
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
-        namespace=(_text_of(_ACCOUNT / "namespace") or "default").strip(),
+        namespace=_own_namespace(environ) or "default",
         ca=_text_of(_ACCOUNT / "ca.crt"),
         headers=(("Authorization", f"Bearer {token}"),),
     )
@@ -272,7 +283,8 @@ def _credentials(
     name, password = given.get("username") or user.get("username"), user.get("password")
     if not token and user.get("exec"):
         environ = os.environ if source.env is None else source.env
-        places = source.files or environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
+        named = (given["kubeconfig"],) if "kubeconfig" in given else ()
+        places = named or source.files or environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
         got = run_plugin(user["exec"], {**cluster, "server": server}, environ, places, seconds)
         if isinstance(got, str):
             raise _Failed(got, "Run 'kubectl get pods' with the same context: it asks the same program.")
@@ -299,7 +311,7 @@ def _impersonation(user: Mapping[str, Any], flags: _Flags) -> list[tuple[str, st
     groups = flags.groups or user.get("as-groups") or ()
     headers += [(_IMPERSONATED["as-group"], str(group)) for group in groups]
     for extra, values in (user.get("as-user-extra") or {}).items():
-        headers += [(f"Impersonate-Extra-{extra}", str(value)) for value in values]
+        headers += [(f"Impersonate-Extra-{quote(str(extra), safe='')}", str(value)) for value in values]
     return headers
 
 

@@ -141,17 +141,7 @@ class Stage:
 
     def _spawn(self, launch: Launch, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         try:
-            if launch.spawn is not None:
-                return launch.spawn(stdin, stdout, stderr)
-            return subprocess.Popen(
-                launch.argv,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env=launch.env,
-                pass_fds=launch.pass_fds,
-                start_new_session=True,
-            )
+            return launch.start(stdin, stdout, stderr)
         except OSError as exc:
             program = launch.argv[0].decode(errors="replace")
             raise ContextError(
