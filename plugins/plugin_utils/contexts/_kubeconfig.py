@@ -50,7 +50,11 @@ def read_file(path: Path) -> dict[str, Any] | None:
 
 def _flat(view: Any, folder: Path) -> dict[str, Any]:
     """Put the contents of files in the place of their names; raise OSError, or ValueError for what kubectl refuses."""
-    if not isinstance(view, dict) or view.get("kind") not in (None, "Config") or view.get("apiVersion") not in _VERSIONS:
+    if (
+        not isinstance(view, dict)
+        or view.get("kind") not in (None, "Config")
+        or view.get("apiVersion") not in _VERSIONS
+    ):
         raise ValueError("it is no kubeconfig")
     _require_texts(view, ("current-context",))
     for kind, names in _FILES.items():

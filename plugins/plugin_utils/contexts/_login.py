@@ -278,13 +278,13 @@ def _credentials(
     """Return the certificate, its key and the Authorization of a user."""
     certificate, key = _decoded(user.get("client-certificate-data")), _decoded(user.get("client-key-data"))
     token = user.get("token")
+    environ = os.environ if source.env is None else source.env
+    named = (given["kubeconfig"],) if "kubeconfig" in given else ()
+    places = named or source.files or environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
     if user.get("tokenFile"):  # it wins, for whoever writes it renews it
-        token = (_text_of(user["tokenFile"]) or "").strip()
+        token = (_text_of(_beside(user["tokenFile"], places)) or "").strip()
     name, password = given.get("username") or user.get("username"), user.get("password")
     if not token and user.get("exec"):
-        environ = os.environ if source.env is None else source.env
-        named = (given["kubeconfig"],) if "kubeconfig" in given else ()
-        places = named or source.files or environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
         got = run_plugin(user["exec"], {**cluster, "server": server}, environ, places, seconds)
         if isinstance(got, str):
             raise _Failed(got, "Run 'kubectl get pods' with the same context: it asks the same program.")
@@ -299,6 +299,12 @@ def _credentials(
         packed = base64.b64encode(f"{name}:{password}".encode()).decode()
         return certificate, key, [("Authorization", f"Basic {packed}")]
     return certificate, key, []
+
+
+def _beside(path: str, kubeconfigs: Sequence[str]) -> Path:
+    """Return where a file is that kubectl gives as it stands in one of the kubeconfigs: relative to that."""
+    candidates = [Path(each).expanduser().parent / path for each in kubeconfigs]
+    return next((each for each in candidates if each.exists()), Path(path))
 
 
 def _impersonation(user: Mapping[str, Any], flags: _Flags) -> list[tuple[str, str]]:

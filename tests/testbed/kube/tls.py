@@ -50,11 +50,17 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 class TlsFront:
     """Listens on a free port of 127.0.0.1, and passes what it decrypts on to another port there."""
 
-    def __init__(self, target_port: int, directory: Path) -> None:
-        """Start; the certificate is written below ``directory``."""
-        self.certificate, key = make_certificate(directory)
+    def __init__(self, target_port: int, directory: Path, *, asks: bool = False) -> None:
+        """Start; the certificate is written below ``directory``.
+
+        :param asks: whether a client has to show the same certificate, with ``key``.
+        """
+        self.certificate, self.key = make_certificate(directory)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(self.certificate, key)
+        self._context.load_cert_chain(self.certificate, self.key)
+        if asks:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(self.certificate)
         self._target_port = target_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]

@@ -194,7 +194,12 @@ def test_a_command_is_asked_for_as_the_api_wants_it(server: Server, place: Place
     path, headers = server.requests[0]
     assert urlsplit(path).path == "/prefix/api/v1/namespaces/shop/pods/web/exec"
     streams = [("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
-    assert parse_qsl(urlsplit(path).query) == [("command", "cat"), ("command", "a b+&"), ("container", "main"), *streams]
+    assert parse_qsl(urlsplit(path).query) == [
+        ("command", "cat"),
+        ("command", "a b+&"),
+        ("container", "main"),
+        *streams,
+    ]
     assert headers["Host"] == f"127.0.0.1:{server.port}"
 
 
@@ -232,9 +237,7 @@ def test_a_server_that_is_not_there_is_kubectls_to_explain(place: Place, url: st
 # -- TLS ---------------------------------------------------------------------------------------------------------------
 
 
-def test_server_and_user_are_known_by_certificates(
-    tls: Server, place: Place, certificate: tuple[Path, Path]
-) -> None:
+def test_server_and_user_are_known_by_certificates(tls: Server, place: Place, certificate: tuple[Path, Path]) -> None:
     user = {"client-certificate": str(certificate[0]), "client-key": str(certificate[1]), "token": TOKEN}
     path = place.kubeconfig(tls.url, user, **{"certificate-authority": str(certificate[0])})
     assert place.run(path) == DIRECTLY

@@ -16,7 +16,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.contexts._base impor
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._credentials import Source
 from ansible_collections.manifold.core.plugins.plugin_utils.contexts._login import log_in
 from ansible_collections.manifold.core.plugins.plugin_utils.forwards._kube_parameters import KubeParameters
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from testbed.kube.kubectl import find_kubectl
@@ -259,7 +259,26 @@ KUBECONFIGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+def one(user: dict[str, Any] | None = None, cluster: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return a kubeconfig that kubectl takes, unless what is given spoils it."""
+    return {
+        "clusters": [{"name": "one", "cluster": {"server": "https://api", **(cluster or {})}}],
+        "users": [{"name": "one", "user": user or {}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+        "current-context": "one",
+        **more,
+    }
+
+
+@example(one(), ())
+@example(one({"token": 12}), ())
+@example(one({"tokenFile": "token", "token": "t"}), ())
+@example(one({"client-certificate": "ca.crt", "client-key": "ca.crt"}), ())
+@example(one(cluster={"certificate-authority": "ca.crt", "certificate-authority-data": SECRET}), ())
+@example(one(users=[{"name": "one", "user": {"token": token}} for token in "ab"]), ())
+@example(one(kind="Pod"), ())
+@example(one(apiVersion="v2"), ())
+@settings(max_examples=20, deadline=None)
 @given(KUBECONFIGS, st.sampled_from([(), ("--context", "two"), ("--user", "two", "--cluster", "one"), ("-n", "x")]))
 def test_a_kubeconfig_says_the_same_whoever_reads_it(view: dict[str, Any], argv: tuple[str, ...]) -> None:
     """By kubectl, or without it: the same login, or none."""
