@@ -15,8 +15,11 @@ description:
     here such a command, and one that was not given all its input, makes the host unreachable.
   - A file that is put or fetched is compared by size and SHA-256 and appears whole or not at all. In a pod without
     C(sha256sum) and C(openssl) the size alone is compared, and a warning says so.
-  - Tokens and passwords stand in no argument list and in no file. kubectl reads them from memory by a descriptor
-    that it inherits.
+  - Commands in the container are asked of the API server directly, and by C(kubectl) wherever that cannot be.
+    C(KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false), in O(kubectl_local_env_vars) or in the environment, leaves all of them
+    to C(kubectl).
+  - Tokens and passwords stand in no argument list and in no file. They are read from memory by a descriptor that
+    C(kubectl) and what stands in for it inherit.
   - A pod may be named by its workload or by a selector. It is looked up when it is first used, and kept for as long
     as the task uses the connection, so all of one task runs in one pod. The next task looks it up again.
 notes:

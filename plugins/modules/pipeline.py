@@ -125,7 +125,7 @@ options:
       proof:
         description:
           - What the step is believed by. V(marker), the default, is its own word, sent by the shell that runs it.
-          - V(transport) is the exit status of C(kubectl exec), for containers without a shell. It needs
+          - V(transport) is the exit status that the API server tells, for containers without a shell. It needs
             O(steps[].argv). A stream that was cut can look whole, and on failure the process in the pod may go on.
         type: str
         choices: [marker, transport]

@@ -125,7 +125,7 @@ class Scene:
         return self._await(self._clients, self.site.client)
 
     def _clients(self) -> list[int]:
-        here = [pid for pid in self.controller.processes() if comm_of(pid) == self.site.client]
+        here = [pid for pid in self.controller.processes() if self.site.reached_by(pid)]
         return [pid for pid in here if not is_master(pid)]
 
     def _await(self, find: Callable[[], list[int]], what: str) -> list[int]:

@@ -84,6 +84,10 @@ class Site(abc.ABC):
     client: str
     """The program that reaches the context, as ``/proc/*/comm`` has it."""
 
+    def reached_by(self, pid: int) -> bool:
+        """Return whether a process of this machine is the program that reaches the context."""
+        return comm_of(pid) == self.client
+
     environment: dict[str, str] = {}
     """What a controller needs in its environment to use this transport."""
 
@@ -252,6 +256,10 @@ class PodSite(RemoteSite):
         if self.kube.front.backend.name == "process":
             return set(marked("TESTBED_POD_UID", self._uid))
         return {pid for pid in all_pids() if self._uid in _cgroup_of(pid) and command_of(pid)}  # not zombies
+
+    def reached_by(self, pid: int) -> bool:
+        """Return whether it is kubectl, or the exec client that stands in for it, or is ready to."""
+        return super().reached_by(pid) or "_exec_client" in command_of(pid)
 
     def processes(self) -> set[int]:
         return self._everything() - self._own

@@ -29,7 +29,7 @@ from faults.gate import Gate
 from faults.model import SIZE, Leg, Place, Transport
 from faults.mounts import FULL_BYTES
 from faults.scene import STEP_VARIABLE, TARGET, NotThere, is_master
-from faults.sites import PodSite, RemoteSite, Site, Sites, SshSite, comm_of
+from faults.sites import PodSite, RemoteSite, Site, Sites, SshSite
 from testbed.inventory import collections_path
 from testbed.processes import await_exit, command_of, marked, send_signal
 from testbed.run import Run
@@ -197,7 +197,7 @@ class TransferScene:
         if self.site.client == "sh":
             return self.waiting()
         here = self.controller.processes()
-        found = [pid for pid in here if comm_of(pid) == self.site.client and not is_master(pid)]
+        found = [pid for pid in here if self.site.reached_by(pid) and not is_master(pid)]
         if not found:
             raise NotThere(self.site.client)
         return found

@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -128,7 +127,7 @@ def test_a_token_over_tls_and_a_wrong_one(front: Callable[..., tuple[PodHost, Tl
     assert "wrong" not in str(caught.value)
 
 
-def test_a_certificate_of_the_user(front: Callable[..., tuple[PodHost, TlsFront]], tmp_path: Path) -> None:
+def test_a_certificate_of_the_user(front: Callable[..., tuple[PodHost, TlsFront]]) -> None:
     web, tls = front(asks=True)
     words = ("--server", tls.url, "--certificate-authority", str(tls.certificate))
     asked = Asked(web)

@@ -147,7 +147,7 @@ def _is_plain(program: str, environ: Mapping[str, str]) -> bool:
     if found is None or not Path(found).resolve().name.startswith("kubectl"):
         return False
     try:
-        with open(found, "rb") as content:
+        with Path(found).open("rb") as content:
             return content.read(len(_ELF)) == _ELF
     except OSError:
         return False

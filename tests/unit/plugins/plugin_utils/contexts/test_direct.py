@@ -162,7 +162,7 @@ class Place:
         stdin, given = os.pipe()
         os.write(given, b"given")
         os.close(given)
-        with open(self.folder / "out", "w+b") as out, open(self.folder / "err", "w+b") as err:
+        with (self.folder / "out").open("w+b") as out, (self.folder / "err").open("w+b") as err:
             process = launch.start(stdin, out.fileno(), err.fileno())
             os.close(stdin)
             status = process.wait(SECONDS)
@@ -360,7 +360,7 @@ def test_secrets_stand_in_no_argument_and_no_variable(
             assert TOKEN.encode() not in seen
             assert key.encode() not in seen
             if pid == process.pid:  # what it does not need any more it does not hold
-                links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+                links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
                 assert [link for link in links if "memfd" in link] == []
     finally:
         for ends in pipes:
@@ -371,13 +371,13 @@ def test_secrets_stand_in_no_argument_and_no_variable(
 
 def test_a_client_that_nobody_needed_ends_when_the_context_is_closed(server: Server, place: Place) -> None:
     kubectl, direct = place.direct(place.kubeconfig(server.url))
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     direct.prepare(kubectl.launch(()))
     direct.prepare(kubectl.launch(()))
     assert len(clients()) == 1
     direct.close()
     assert clients() == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert server.requests == []
 
 
@@ -391,7 +391,7 @@ def test_a_client_that_died_meanwhile_is_no_loss(server: Server, place: Place) -
     launch = direct.launch("web", None, ("cat",), kubectl.launch(("exec", "-i", "web")))
     read_end, write_end = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    with open(read_end, "rb") as out:
+    with os.fdopen(read_end, "rb") as out:
         process = launch.start(nothing, write_end, write_end)
         os.close(write_end)
         os.close(nothing)
@@ -432,7 +432,7 @@ def test_many_threads_may_start_commands_at_once(server: Server, place: Place) -
     def run() -> None:
         launch = direct.launch("web", None, ("cat",), kubectl.launch(("exec", "-i", "web")))
         read_end, write_end = os.pipe()
-        with open(read_end, "rb") as out, open(os.devnull, "rb") as nothing:
+        with os.fdopen(read_end, "rb") as out, Path(os.devnull).open("rb") as nothing:
             process = launch.start(nothing.fileno(), write_end, write_end)
             os.close(write_end)
             results.append(out.read())

@@ -458,7 +458,7 @@ os._exit(_exec_client.converse(client, b""))
     or subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode != 0,
     reason="it needs a network of its own",
 )
-def test_a_server_that_is_gone_without_a_word_is_noticed(tmp_path: Path) -> None:
+def test_a_server_that_is_gone_without_a_word_is_noticed() -> None:
     program = textwrap.dedent(GONE)
     folder = str(Path(_exec_client.__file__).parent)
     read_end, write_end = os.pipe()  # input that does not end
