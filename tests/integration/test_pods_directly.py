@@ -175,7 +175,7 @@ def test_what_is_not_there_is_explained_as_ever(pod: Pods) -> None:
     web = pod("web")
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    wrong = {
+    wrong: dict[str, tuple[dict[str, Any], str]] = {
         "no server": ({"words": ("--server", f"http://127.0.0.1:{port}")}, "was refused"),
         "no pod": ({"name": "wbe"}, "pod/wbe does not exist. Did you mean .web."),
         "no container": ({"container": "sid"}, "pod web has no container 'sid'"),

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from .._linux import nameless_file
@@ -153,7 +153,7 @@ def _is_plain(program: str, environ: Mapping[str, str]) -> bool:
         return False
 
 
-def _hand_over(line: socket.socket, descriptors: Sequence[int], question: Mapping[str, object]) -> bool:
+def _hand_over(line: socket.socket, descriptors: Sequence[int], question: dict[str, Any]) -> bool:
     """Tell a client what to do, and return whether it was there to be told."""
     try:
         asked = nameless_file("exec", marshal.dumps(question))

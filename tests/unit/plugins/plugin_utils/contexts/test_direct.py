@@ -247,7 +247,7 @@ def test_server_and_user_are_known_by_certificates(tls: Server, place: Place, ce
 def test_a_user_without_the_certificate_is_not_let_in(
     tls: Server, place: Place, certificate: tuple[Path, Path]
 ) -> None:
-    path = place.kubeconfig(tls.url, **{"certificate-authority": str(certificate[0])})
+    path = place.kubeconfig(tls.url, {}, **{"certificate-authority": str(certificate[0])})
     assert place.run(path) == by_kubectl(path)
 
 

@@ -67,7 +67,8 @@ def test_messages_come_out_as_they_went_in_however_they_are_split(
     messages: list[tuple[int, list[tuple[bytes, list[tuple[int, bytes]]]]]], sizes: list[int]
 ) -> None:
     """Messages in several frames, some of them empty, with controls between these, in pieces of any size."""
-    sent, data, controls = b"", {}, []
+    sent, controls = b"", []
+    data: dict[int, bytes] = {}
     for channel, pieces in messages:
         for number, (content, between) in enumerate(pieces):
             first, last = number == 0, number == len(pieces) - 1
@@ -75,7 +76,8 @@ def test_messages_come_out_as_they_went_in_however_they_are_split(
             sent += frame(0x2 if first else 0x0, (bytes((channel,)) if first else b"") + content, last)
             controls += between
             sent += b"".join(frame(opcode, text) for opcode, text in between)
-    frames, got, found, turn = Frames(), {}, [], 0
+    frames, found, turn = Frames(), [], 0
+    got: dict[int, bytes] = {}
     while sent:
         size = sizes[turn % len(sizes)]
         for what, piece in frames.feed(memoryview(sent[:size])):

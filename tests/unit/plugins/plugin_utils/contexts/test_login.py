@@ -122,7 +122,7 @@ def test_secrets_travel_as_json_and_stand_in_no_repr(tmp_path: Path) -> None:
 # -- what is read without kubectl --------------------------------------------------------------------------------------
 
 
-def plain(*files: Path, document: dict[str, Any] | None = None, **environ: str) -> Source:
+def plain(*files: Path, document: dict[str, Any] | None = None, **environ: Any) -> Source:
     """Return a source without a kubectl: whoever needs one fails."""
     text = None if document is None else json.dumps(document)
     return Source(("/nowhere/kubectl",), tuple(map(str, files)), text, environ)
@@ -167,13 +167,13 @@ def test_more_about_who_is_acted_for_is_a_name_of_a_header(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("given", [{}, {"POD_NAMESPACE": "told"}])
 def test_in_a_pod_its_own_namespace_holds_where_a_context_names_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(_login, "_ACCOUNT", tmp_path)
     (tmp_path / "token").write_text("of the pod")
     (tmp_path / "namespace").write_text("own\n")
     path = kubeconfig(tmp_path / "config", {})
-    inside = {"KUBERNETES_SERVICE_HOST": "api", "KUBERNETES_SERVICE_PORT": "443", **given}
+    inside: dict[str, Any] = {"KUBERNETES_SERVICE_HOST": "api", "KUBERNETES_SERVICE_PORT": "443", **given}
     source_of_two = Source(("kubectl", "--context", "two"), (str(path),), env=inside)
     assert log_in(source_of_two, "prod").namespace == given.get("POD_NAMESPACE", "own")
     assert log_in(plain(path, **inside), "prod").namespace == "first"
