@@ -363,7 +363,7 @@ class Exec:
 
 def blocked_by(connection: socket.socket) -> tuple[type[OSError], ...]:
     """Return what a connection raises where it would have to wait."""
-    if type(connection) is socket.socket:
+    if not hasattr(connection, "pending"):  # of TLS; ssl is not imported to ask for its type
         return (BlockingIOError,)
     import ssl
 
