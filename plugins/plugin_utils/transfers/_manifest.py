@@ -4,8 +4,9 @@ The order is that of the tree: a directory stands right before what is in it. So
 slash is the least of all bytes, and two manifests are compared by reading both once.
 
 A line is made of fields with a NUL between: the key; what two entries that need nothing done have in common (kind,
-mode, size, time of change); the target of a symbolic link; the number of names, owner, group and inode. So most lines
-are compared, and never taken apart. What means nothing is 0, the number of names of what is no file is 1.
+mode, size, time of change); the target of a symbolic link; the number of names, owner, group, inode and the time when
+a file's state changed last. So most lines are compared, and never taken apart. What means nothing is 0, the number of
+names of what is no file is 1.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Entry(NamedTuple):
     """How many names a file has; 1 for anything else."""
     target: bytes = b""
     """What a symbolic link points to."""
+    ctime: int = 0
+    """When content or attributes of a file were changed last, in seconds since 1970, whatever ``mtime`` was set to."""
 
 
 _UNSAFE = re.compile(rb"[\\\n\x01]")
@@ -84,7 +87,7 @@ def path_of(name: bytes) -> bytes:
 
 def to_line(entry: Entry) -> bytes:
     """Return an entry as a line."""
-    return b"%s\0%s %o %d %d\0%s\0%d %d %d %s\n" % (
+    return b"%s\0%s %o %d %d\0%s\0%d %d %d %s %d\n" % (
         key(entry.path),
         entry.kind.value.encode(),
         entry.mode,
@@ -95,6 +98,7 @@ def to_line(entry: Entry) -> bytes:
         entry.uid,
         entry.gid,
         entry.inode,
+        entry.ctime,
     )
 
 
@@ -106,11 +110,10 @@ def from_line(line: bytes) -> Entry:
     """Return the entry of a line."""
     name, common, target, rest = line[:-1].split(b"\0")
     kind, mode, size, mtime = common.split(b" ")
-    links, uid, gid, inode = rest.split(b" ")
-    path = path_of(name)
-    return Entry(
-        path, _KINDS[kind], int(mode, 8), int(uid), int(gid), int(size), int(mtime), inode, int(links), unescape(target)
-    )
+    links, uid, gid, inode, ctime = rest.split(b" ")
+    owners, times = (int(uid), int(gid)), (int(size), int(mtime))
+    last = (inode, int(links), unescape(target), int(ctime))
+    return Entry(path_of(name), _KINDS[kind], int(mode, 8), *owners, *times, *last)
 
 
 def name_of(line: bytes) -> bytes:
@@ -135,6 +138,16 @@ def size_of(line: bytes) -> int:
     return int(line.split(b"\0", 2)[1].split(b" ")[2])
 
 
+def ctime_of(line: bytes) -> int:
+    """Return the time of the last change of anything, as a line tells it."""
+    return int(line[line.rindex(b" ") :])
+
+
+def but_for_ctime(line: bytes) -> bytes:
+    """Return what a line tells besides that."""
+    return line[: line.rindex(b" ")]
+
+
 def are_alike(one: bytes, other: bytes, owners: bool) -> bool:
     """Return whether two lines of one path are those of files or links with one name each and nothing to be done.
 
@@ -146,14 +159,14 @@ def are_alike(one: bytes, other: bytes, owners: bool) -> bool:
         return False
     if kind_of(one) not in (Kind.FILE, Kind.LINK):
         return False
-    return not owners or rest.rpartition(b" ")[0] == rest_there.rpartition(b" ")[0]
+    return not owners or rest.rsplit(b" ", 2)[0] == rest_there.rsplit(b" ", 2)[0]
 
 
 # -- what find and stat print ------------------------------------------------------------------------------------------
 
 FIND_FORMAT = (
-    r"-type d -printf '%P\0d %m 0 %Ts\0\0001 %U %G %D:%i\0' -o -type l -printf '%P\0l 0 0 0\0%l\0001 0 0 %D:%i\0'"
-    r" -o -type f -printf '%P\0f %m %s %Ts\0\000%n %U %G %D:%i\0' -o -printf '%P\0s 0 0 0\0\0001 0 0 %D:%i\0'"
+    r"-type d -printf '%P\0d %m 0 %Ts\0\0001 %U %G %D:%i 0\0' -o -type l -printf '%P\0l 0 0 0\0%l\0001 0 0 %D:%i 0\0'"
+    r" -o -type f -printf '%P\0f %m %s %Ts\0\000%n %U %G %D:%i %Cs\0' -o -printf '%P\0s 0 0 0\0\0001 0 0 %D:%i 0\0'"
 )
 """What GNU find is told to print: the fields of a line, with a NUL behind each."""
 _FIELDS = 4
@@ -163,9 +176,11 @@ _ODD_TEXTS = tuple(
     before + dots + after for dots in (b"", b".", b"..") for before in (b"\x01", b"\n") for after in (b"\x01", b"\0")
 )
 """One of them is in the text where there is such a part; the key of the root is one, too."""
-_WHOLE = re.compile(rb"(?m)^[^\0\n]*\0[fdls] [0-7]+ [0-9]+ -?[0-9]+\0[^\0\n]*\0[0-9]+ [0-9]+ [0-9]+ [0-9]+:[0-9]+$")
-_STAT = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/")
-_PLAIN = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/\./([^\\\n\x01]+?)//\n")
+_WHOLE = re.compile(
+    rb"(?m)^[^\0\n]*\0[fdls] [0-7]+ [0-9]+ -?[0-9]+\0[^\0\n]*\0[0-9]+ [0-9]+ [0-9]+ [0-9]+:[0-9]+ -?[0-9]+$"
+)
+_STAT = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/(-?\d+)/")
+_PLAIN = re.compile(rb"//([0-9a-f]+)/(\d+)/(\d+)/(\d+)/(-?\d+)/(\d+:\d+)/(\d+)/(-?\d+)/\./([^\\\n\x01]+?)//\n")
 """An entry whose name needs no escapes; what is no link ends like this."""
 _KIND_OF_MODE = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
 
@@ -240,16 +255,16 @@ def _plain_stats(buffer: bytes, start: int, modes: dict[bytes, tuple[bytes, bool
     """
     lines: list[bytes] = []
     while match := _PLAIN.match(buffer, start):
-        full, uid, gid, size, mtime, inode, links, name = match.groups()
+        full, uid, gid, size, mtime, inode, links, ctime, name = match.groups()
         if full not in modes:
             modes[full] = _plain_mode(int(full, 16))
         mode = modes[full]
         if mode is None or name[:1] in (b".", b"/") or b"/." in name or b"//" in name:
             break
         if not mode[1]:
-            size, links = b"0", b"1"
-        fields = (name.replace(b"/", b"\x01"), mode[0], size, mtime, links, uid, gid, inode)
-        lines.append(b"%s\0%s %s %s\0\0%s %s %s %s\n" % fields)
+            size, links, ctime = b"0", b"1", b"0"
+        fields = (name.replace(b"/", b"\x01"), mode[0], size, mtime, links, uid, gid, inode, ctime)
+        lines.append(b"%s\0%s %s %s\0\0%s %s %s %s %s\n" % fields)
         start = match.end()
     return lines, start
 
@@ -284,7 +299,7 @@ def _next_stat(buffer: bytes, start: int) -> tuple[Entry, int] | None:
     path = _safe(b"" if name == b"." else name.removeprefix(b"./"))
     mode, uid, gid, mtime = stat.S_IMODE(full), int(match[2]), int(match[3]), int(match[5])
     if kind is Kind.FILE:
-        return Entry(path, kind, mode, uid, gid, size, mtime, match[6], int(match[7])), at + 1
+        return Entry(path, kind, mode, uid, gid, size, mtime, match[6], int(match[7]), ctime=int(match[8])), at + 1
     if kind is Kind.DIRECTORY:
         return Entry(path, kind, mode, uid, gid, 0, mtime, match[6], 1), at + 1
     return Entry(path, kind, 0, 0, 0, 0, 0, match[6], 1, target), at + 1

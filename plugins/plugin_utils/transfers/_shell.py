@@ -30,7 +30,8 @@ _FORM = """case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=s
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
 # there and can be written to, the user, tar, how the list behind it is written, what can compress, and the time; and
 # what df says.
-_PROBE = r"""p={path} i=0
+# The time comes first: what a file system notes as the time may be some milliseconds behind what a clock says.
+_PROBE = r"""b=$(date +%s) p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
 {link}q=${{p%/}}
@@ -46,19 +47,19 @@ case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox
 {form}z=
 for c in zstd gzip perl; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
 case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
-echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $(date +%s)"
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $b"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
 _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 
-_STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
+_STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%Z/%n//"
 _LIST = r"""case $k$f in
   treefind) cd "$p" && find . -ignore_readdir_race "$@" '(' {find} ')' ;;
   treestat)
     cd "$p" && find . "$@" -type l -exec stat -c '{stat}%N' {{}} + -o $n -exec stat -c '{stat}' {{}} + ;;
   filefind) find -H "$p" -prune '(' {find} ')' ;;
-  filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
+  filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/%Z/.//' "$p" ;;
 esac
 """
 
@@ -71,14 +72,19 @@ exec xargs -0 sha256sum
 """
 
 # busybox takes no list of names, so there it is several archives; what is lost of them does not arrive. GNU tar goes on
-# behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes.
+# behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes. Nor does busybox tell if a
+# file changes under its hands, so the state of each is asked for after it was read.
 _PACK = r"""case "$(tar --version 2>&1)" in
   *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
   *) {several}; : ;;
 esac
 """
-_SEVERAL = "xargs -0 tar -c -f - --no-recursion"
-_AS_ONE = "xargs -0 sh -c 'tar -c -f - --no-recursion \"$@\" | head -c -1024' tar; head -c 1024 /dev/zero"
+_BATCHES = r"""exec 8>&1
+  h=$(xargs -0 sh -c 'tar -c -f - --no-recursion "$@"{one} >&8
+    find "$@" -prune -type f -exec stat -c "%a %s %Y %h %u %g %d:%i %Z" {{}} + 2>/dev/null' tar | $s 8>&-)
+  {end}echo "{digest} {nonce} ${{h%% *}}" >&2"""
+_SEVERAL = {"one": "", "end": ""}
+_AS_ONE = {"one": " | head -c -1024", "end": "head -c 1024 /dev/zero\n  "}
 
 _UNPACK_OPTIONS = r"""o=
 [ "$(id -u)" = 0 ] || o=-o
@@ -191,25 +197,20 @@ def pack_script(
     *,
     several: bool = False,
     blocks: bool = False,
-    relist: str | None = None,
+    states: str,
 ) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory.
 
     It may be ``several``, one behind the other, for GNU tar. With ``blocks`` it is printed in large ones. It says the
-    SHA-256 of what it printed (``DIGEST``), and then by the nonce ``relist``, if there is one, that of a new list.
+    SHA-256 of what it printed (``DIGEST``), and where tar would not tell if a file had changed, by the nonce ``states``
+    that of the states of the files after they were read (_proof.py).
     """
-    parts = _SEVERAL if several else _AS_ONE
-    pack = _PACK.format(sparse="-S " if sparse else "", several=parts)
+    batches = _BATCHES.format(digest=DIGEST, nonce=states, **(_SEVERAL if several else _AS_ONE))
+    pack = _PACK.format(sparse="-S " if sparse else "", several=batches)
     # the exit status is that of tar, which tells of changes, and not that of what compresses
     hashed = _HASHER + _PACK_HASHED.format(pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks else "")
     hashed += _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
-    if relist is not None:
-        hashed += _relist(relist)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
-
-
-def _relist(nonce: str) -> str:
-    return _RELIST.format(form=_FORM, listing=_listing(), digest=DIGEST, nonce=nonce)
 
 
 def make_script(root: str, staging: str, make: str, parents: bool) -> str:
@@ -236,7 +237,7 @@ def copy_script(src: str, make: str, batch: int, relist: str) -> str:
 
     Each process copies as many as a ``batch``. By the nonce ``relist`` it says the SHA-256 of a new list of the source.
     """
-    again = _HASHES + _relist(relist)
+    again = _HASHES + _RELIST.format(form=_FORM, listing=_listing(), digest=DIGEST, nonce=relist)
     copy = _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED, relist=again)
     return _HEAD + copy + list_script(".") + "r=$?\nwait\nexit $r\n"
 
