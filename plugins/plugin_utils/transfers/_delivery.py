@@ -14,7 +14,7 @@ from ..streams._marker import new_nonce
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step
 from . import _shell
-from ._apply import FEW, write_commands
+from ._apply import few, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._digest import digest_of
@@ -85,7 +85,7 @@ class Delivery:
             if not keeps(self._job, self._plan):
                 self._clean()
             raise
-        if self._plan.attributed > FEW:
+        if self._plan.attributed > few(perl=self._job.dest.has.perl):
             self._set_directories()
         return lost
 
@@ -146,7 +146,7 @@ class Delivery:
         source = ends.names(names)
         batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
         nonce = new_nonce()
-        copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce)
+        copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce, job.src.form)
         done = ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
         return Evidence(False, False, digest_of(done.steps[-1], nonce) == job.src.printed)
 
@@ -158,10 +158,10 @@ class Delivery:
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
         nonce = new_nonce()
         if how.shards == 1:
-            unpack = _shell.stage_script(self._make(), nonce, how.packer)
+            unpack = _shell.stage_script(self._make(), nonce, job.dest.has, how.packer)
             return self._flow(self._chain(names, how, unpack, nonce, there), nonce)
         self._make_directories()
-        unpack = _shell.shard_script(self._place, nonce, how.packer)
+        unpack = _shell.shard_script(self._place, nonce, job.dest.has, how.packer)
         shards = self._shards(how.shards)
         try:
             numbered = enumerate(shards, start=1)
@@ -218,9 +218,15 @@ class Delivery:
         job, ends = self._job, self._job.ends
         several = job.dest.tar == "gnu"
         blocks = ends.src.context.kind is ContextKind.KUBERNETES
-        root, packer = job.request.src.path, how.packer
         pack = _shell.pack_script(
-            root, nonce, self._sparse, packer, several=several, blocks=blocks, states=self._states
+            job.request.src.path,
+            nonce,
+            job.src.has,
+            how.packer,
+            sparse=self._sparse,
+            several=several,
+            blocks=blocks,
+            states=self._states,
         )
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
@@ -280,7 +286,7 @@ class Delivery:
                 [self._staging, *self._others],
                 [*lost, *self._came],
                 commands.write,
-                perl=_shell.PERL in job.dest.tools,
+                perl=job.dest.has.perl,
             )
             if not commands.file.tell() and not self._plan.stages:
                 return
@@ -295,7 +301,7 @@ class Delivery:
         try:
             write_archive((from_line(line[1:]) for line in self._plan.directories.lines()), archive.write)
             source = ends.names(archive, "archive of directories")
-            unpack = _shell.unpack_script(self._job.root)
+            unpack = _shell.unpack_script(self._job.root, self._job.dest.has)
             ends.run([source, ends.command("attributes of directories", ends.dest, unpack, source.name)])
         finally:
             archive.close()

@@ -16,6 +16,7 @@ from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
 from ._plan import Plan
+from ._shell import PERL, Tools
 from ._spool import Spool, sorted_lines
 
 
@@ -52,6 +53,8 @@ class Listing:
     uid: int
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
+    form: str = "find"
+    """What prints a list there: ``find`` or ``stat``."""
     tools: frozenset[str] = frozenset()
     """What there is of what is not needed: ``zstd``, ``gzip``, ``perl``, ``cp``."""
     free: int | None = None
@@ -71,6 +74,11 @@ class Listing:
     """What other transfers have left: the middle of its names."""
     ahead: Plan | None = None
     """The plan for sending all of it to where nothing is, if there was time to make it."""
+
+    @property
+    def has(self) -> Tools:
+        """What scripts have to know of the place."""
+        return Tools(self.tar, self.form, self.uid == 0, PERL in self.tools)
 
     def keys(self) -> Iterator[bytes]:
         """Return the keys of what is left alone."""
@@ -128,7 +136,7 @@ def _begin(raw: Spool, note: Callable[[bytes], object]) -> tuple[Listing, Iterat
     kind, inside, exists, writable, uid, tar, form, tools, now = (group.decode() for group in match.groups())
     free = free_bytes(df.decode(errors="replace"))
     found = frozenset(filter(None, tools.split(",")))
-    sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
+    sure = (inside == "1", exists == "1", writable == "1", int(uid), tar, form)
     listing = Listing(PathKind(kind), *sure, found, free, inside == "2", int(now or 0))
     return listing, (parse_find if form == "find" else parse_stat)(_noted(_again(rest, chunks), note))
 

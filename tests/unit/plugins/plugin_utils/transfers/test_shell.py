@@ -22,6 +22,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spool imp
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums import sums
 
 from unit.support import Shell
+from unit.tools import tools_of
 
 NAMES = [b"plain", b" sp ", b"-rf", b"new\nline", b"ends\n", b"\xff\xfe", b"a'b\"c", b"back\\slash", b"$(x)`y`", b"*"]
 _NONCE, _OTHER = "5" * 32, "6" * 32
@@ -135,12 +136,12 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
         (tree / "many" / f"{number:080}").write_text(str(number))
         named.append(b"many/%080d" % number)
     archive = shell.run(
-        _shell.pack_script(str(tree), _NONCE, False, states=_OTHER),
+        _shell.pack_script(str(tree), _NONCE, tools_of(shell), states=_OTHER),
         data=b"".join(b"./" + path + b"\0" for path in named),
     )
     assert archive.returncode in _shell.PACKED, archive.stderr
     make = _shell.make_script(str(dest), ".staging", "staging", parents=False)
-    done = shell.run(_shell.stage_script(make, _NONCE), data=archive.stdout)
+    done = shell.run(_shell.stage_script(make, _NONCE, tools_of(shell)), data=archive.stdout)
     assert done.returncode == 0, done.stderr
     digest = f"{_shell.DIGEST} {_NONCE} {hashlib.sha256(archive.stdout).hexdigest()}\n".encode()
     assert digest in archive.stderr, "the checksum of what was made is said"
@@ -168,7 +169,7 @@ def test_what_tar_would_not_tell_of_files_that_change_is_said_besides(
     listing.close()
     if late:
         os.utime(tree / late, (7_000, 7_000))
-    done = shell.run(_shell.pack_script(str(tree), _NONCE, False, several=several, states=_OTHER), data=names)
+    done = shell.run(_shell.pack_script(str(tree), _NONCE, tools_of(shell), several=several, states=_OTHER), data=names)
     assert done.returncode == 0, done.stderr
     said = f"{_shell.DIGEST} {_OTHER} {asked}\n".encode()
     assert (said in done.stderr) is (not late and not tells)
@@ -183,8 +184,8 @@ def test_attributes_of_directories_are_unpacked_over_those_that_are_there(
     (tree / "sub").chmod(0o510)
     for folder in (tree / "sub", tree):
         os.utime(folder, (5_000, 5_000))
-    archive = shell.run(_shell.pack_script(str(tree), _NONCE, False, states=_OTHER), data=b"./sub\0./\0")
-    done = shell.run(_shell.unpack_script(str(dest)), data=archive.stdout)
+    archive = shell.run(_shell.pack_script(str(tree), _NONCE, tools_of(shell), states=_OTHER), data=b"./sub\0./\0")
+    done = shell.run(_shell.unpack_script(str(dest), tools_of(shell)), data=archive.stdout)
     assert done.returncode == 0, done.stderr
     assert (stat.S_IMODE((dest / "sub").stat().st_mode), (dest / "sub").stat().st_mtime) == (0o510, 5_000)
     assert dest.stat().st_mtime == 5_000
