@@ -55,13 +55,13 @@ echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
 _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 
-_STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%Z/%n//"
+_STAT_FORMAT = "//%f %a %s %Y/%h %u %g %d:%i %Z/%n//"
 _LIST = r"""case $k$f in
   treefind) cd "$p" && find . -ignore_readdir_race "$@" '(' {find} ')' ;;
   treestat)
     cd "$p" && find . "$@" -type l -exec stat -c '{stat}%N' {{}} + -o $n -exec stat -c '{stat}' {{}} + ;;
   filefind) find -H "$p" -prune '(' {find} ')' ;;
-  filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/%Z/.//' "$p" ;;
+  filestat) stat -L -c '//%f %a %s %Y/%h %u %g %d:%i %Z/.//' "$p" ;;
 esac
 """
 
