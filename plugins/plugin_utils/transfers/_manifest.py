@@ -221,7 +221,8 @@ def _lines_of(fields: list[bytes]) -> list[bytes]:
     keys = [path.replace(b"/", b"\x01") for path in paths]
     text = b"\n".join(map(b"\0".join, zip(keys, fields[1::_FIELDS], targets, fields[3::_FIELDS], strict=True)))
     # to look for a text is much quicker than for a pattern
-    odd = _ODD.search(text) if any(each in b"\n" + text for each in _ODD_TEXTS) else None
+    begun = b"\n" + text
+    odd = _ODD.search(text) if any(each in begun for each in _ODD_TEXTS) else None
     if odd is not None:
         start = text.rfind(b"\n", 0, odd.end()) + 1
         raise _refused(path_of(key_of(text[start:])))
