@@ -24,7 +24,7 @@ from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
 from ._listing import Listing, PathKind, read_listing
-from ._manifest import from_line, key_of, name_of
+from ._manifest import from_line, is_roots, key_of, name_of
 from ._plan import Plan, Rules
 from ._progress import Member
 from ._proof import Evidence, arrived_alike, compare_digests, states, wrong_copies, wrong_files
@@ -158,10 +158,10 @@ class Delivery:
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
         nonce = new_nonce()
         if how.shards == 1:
-            unpack = _shell.stage_script(self._make(), nonce, job.dest.has, how.packer)
+            unpack = _shell.stage_script(self._make(), nonce, job.dest.has, how.packer, roots=self._roots)
             return self._flow(self._chain(names, how, unpack, nonce, there), nonce)
         self._make_directories()
-        unpack = _shell.shard_script(self._place, nonce, job.dest.has, how.packer)
+        unpack = _shell.shard_script(self._place, nonce, job.dest.has, how.packer, roots=self._roots)
         shards = self._shards(how.shards)
         try:
             numbered = enumerate(shards, start=1)
@@ -189,6 +189,11 @@ class Delivery:
     def _make(self) -> str:
         """Return the script that makes the staging directory, if it is not there, and goes to it."""
         return _shell.make_script(self._job.root, self._staging, self._makes, self._job.request.create_parents)
+
+    @property
+    def _roots(self) -> bool:
+        """Whether all that is sent are files of root and its group, as far as that matters."""
+        return self._job.dest.uid == 0 and all(map(is_roots, self._plan.sent()))
 
     @property
     def _place(self) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ..streams._space import free_bytes
+from . import _shell
 from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
 from ._plan import Plan
-from ._shell import PERL, Tools
 from ._spool import Spool, sorted_lines
 
 
@@ -78,9 +78,9 @@ class Listing:
     """The plan for sending all of it to where nothing is, if there was time to make it."""
 
     @property
-    def has(self) -> Tools:
+    def has(self) -> _shell.Tools:
         """What scripts have to know of the place."""
-        return Tools(self.tar, self.form, self.uid == 0, PERL in self.tools)
+        return _shell.Tools(self.tar, self.form, self.uid == 0, _shell.PERL in self.tools)
 
     def keys(self) -> Iterator[bytes]:
         """Return the keys of what is left alone."""

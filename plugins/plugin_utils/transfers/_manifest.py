@@ -139,6 +139,11 @@ def is_plain_file(line: bytes) -> bool:
     return line[line.index(b"\0") + 1] == _FILE and line.startswith(b"1 ", line.rindex(b"\0") + 1)
 
 
+def is_roots(line: bytes) -> bool:
+    """Return whether a line is that of a file that belongs to root and its group; of links that is not known."""
+    return line[line.index(b"\0") + 1] == _FILE and line.find(b" 0 0 ", line.rindex(b"\0")) >= 0
+
+
 def size_of(line: bytes) -> int:
     """Return the size that a line tells."""
     return int(line.split(b"\0", 2)[1].split(b" ")[2])

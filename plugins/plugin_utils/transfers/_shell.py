@@ -85,6 +85,8 @@ _BATCHES = r"""exec 8>&1
 _SEVERAL = {"one": "", "end": ""}
 _AS_ONE = {"one": " | head -c -1024", "end": "head -c 1024 /dev/zero\n  "}
 
+# What root makes is root's, and no owner has to be set, unless the directory hands on its group.
+_MADE_BY_ROOT = 'o=; [ -g . ] || [ "$(id -g)" != 0 ] || o=-o\n'
 _UNPACK = "{decompress}tar -x -p {options}-f - --numeric-owner"
 
 # An archive is hashed on its way, by what reads the same bytes as it passes on. openssl uses the processor's SHA
@@ -240,12 +242,12 @@ def make_script(root: str, staging: str, make: str, parents: bool) -> str:
     return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
 
 
-def stage_script(make: str, nonce: str, tools: Tools, packer: str | None = None) -> str:
+def stage_script(make: str, nonce: str, tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
     """Return the script that unpacks its input where another one has made room (``make_script``), and lists it.
 
-    It says the SHA-256 of what it was given (``DIGEST``).
+    It says the SHA-256 of what it was given (``DIGEST``). ``roots``: all of that belongs to root, and to root's group.
     """
-    return make + _unpack_hashed(nonce, tools, packer) + _arrived(tools.form)
+    return make + _unpack_hashed(nonce, tools, packer, roots=roots) + _arrived(tools.form)
 
 
 def copy_script(src: str, make: str, batch: int, relist: str, form: str) -> str:
@@ -258,21 +260,23 @@ def copy_script(src: str, make: str, batch: int, relist: str, form: str) -> str:
     return _HEAD + copy + _arrived(form) + "r=$?\nwait\nexit $r\n"
 
 
-def _unpack(tools: Tools, packer: str | None = None) -> str:
-    options = ("" if tools.root else "-o ") + ("-i " if tools.tar == "gnu" else "")
+def _unpack(tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
+    owners = "$o " if roots else "" if tools.root else "-o "
+    options = owners + ("-i " if tools.tar == "gnu" else "")
     return _UNPACK.format(decompress=_DECOMPRESS[packer], options=options)
 
 
-def _unpack_hashed(nonce: str, tools: Tools, packer: str | None) -> str:
-    unpack = _UNPACK_HASHED.format(unpack=_unpack(tools, packer))
+def _unpack_hashed(nonce: str, tools: Tools, packer: str | None, *, roots: bool) -> str:
+    roots = roots and tools.root
+    unpack = _UNPACK_HASHED.format(unpack=_unpack(tools, packer, roots=roots))
     said = _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
-    return tools.hasher + unpack + said + "[ $r = 0 ] || exit $r\n"
+    return (_MADE_BY_ROOT if roots else "") + tools.hasher + unpack + said + "[ $r = 0 ] || exit $r\n"
 
 
-def shard_script(root: str, nonce: str, tools: Tools, packer: str | None = None) -> str:
+def shard_script(root: str, nonce: str, tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
     """Return the script that unpacks one of several archives in a directory that is there, and says its SHA-256."""
     cd = _CD.format(path=path_word(root), failed=FAILED)
-    return _HEAD + "umask 077\n" + cd + _unpack_hashed(nonce, tools, packer)
+    return _HEAD + "umask 077\n" + cd + _unpack_hashed(nonce, tools, packer, roots=roots)
 
 
 def unpack_script(root: str, tools: Tools) -> str:
