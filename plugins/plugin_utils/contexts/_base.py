@@ -118,6 +118,9 @@ class Context(abc.ABC):
         Raises ContextError if the context is out of reach, or not reached in that many seconds.
         """
 
+    def prepare(self) -> None:  # noqa: B027 -- most kinds have nothing that takes time and cannot fail
+        """Begin what the first launch will need, and wait for nothing; what fails is told when it is needed."""
+
     @property
     def unnamed_pod(self) -> str | None:
         """What its pod would be called where nobody named one: there may be such a pod, or only a cluster."""

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ._base import Context, ContextKind, Diagnosis, Launch
+from ._base import Context, ContextError, ContextKind, Diagnosis, Launch
 from ._become import BecomePlugin, wrap
 from ._direct import DirectExec
 from ._kubectl import OUR_USER, Access, Kubectl
@@ -109,7 +110,11 @@ class KubernetesContext(Context):
     def open(self, seconds: float = 60.0) -> None:
         """Find the pod that is meant, and how its API server is reached, unless both are known already."""
         self._pods.find(seconds)
-        self._direct.prepare(self._kubectl.launch(()))
+        self._direct.log_in()
+
+    def prepare(self) -> None:
+        with contextlib.suppress(ContextError):
+            self._direct.prepare(self._kubectl.launch(()))
 
     def launch(self, command: str) -> Launch:
         dialog = None

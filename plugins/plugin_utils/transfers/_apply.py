@@ -21,8 +21,9 @@ _BATCH = 64 * 1024
 """Bytes of names that one command gets at most; Linux takes 2 MiB, other systems less."""
 
 
-FEW = 128
-"""So many directories get their attributes by commands, more by an archive: nearly each needs a command of its own."""
+_FEW, _FEW_BY_PERL = 128, 4096
+"""So many directories get their attributes by commands, more by an archive: each time needs a command of its own, which
+perl does in one process."""
 
 _RENAME = (
     "perl -e 'while (my ($f, $t, $d) = splice @ARGV, 0, 3)"
@@ -31,6 +32,11 @@ _RENAME = (
 """Renames entries, each with its new name and the directory of that. mv goes where a rename does not: elsewhere."""
 _SET_TIME = "perl -e 'while (my ($t, $p) = splice @ARGV, 0, 2) { utime $t, $t, $p or ! -e $p or die \"$p: $!\\n\" }' --"
 """Sets the times of what is there."""
+
+
+def few(*, perl: bool) -> int:
+    """Return the most directories that get their attributes by commands (``write_commands``)."""
+    return _FEW_BY_PERL if perl else _FEW
 
 
 class Batches:
@@ -102,7 +108,7 @@ def write_commands(
     _remove(plan.removed, batches)
     if plan.stages:
         batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
-    if plan.attributed <= FEW:
+    if plan.attributed <= few(perl=perl):
         _set(plan.directories, rules, batches, perl)
 
 

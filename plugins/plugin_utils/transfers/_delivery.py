@@ -14,7 +14,7 @@ from ..streams._marker import new_nonce
 from ..streams._result import PipelineResult, StepResult
 from ..streams._spec import Step
 from . import _shell
-from ._apply import FEW, write_commands
+from ._apply import few, write_commands
 from ._archive import write_archive
 from ._continue import keeps, left_by, staging_of, take_over, without
 from ._digest import digest_of
@@ -24,10 +24,10 @@ from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
 from ._listing import Listing, PathKind, read_listing
-from ._manifest import from_line, key_of, name_of
+from ._manifest import from_line, is_roots, key_of, name_of
 from ._plan import Plan, Rules
 from ._progress import Member
-from ._proof import Evidence, arrived_alike, compare_digests, sent_files, sums_at, wrong_copies, wrong_files
+from ._proof import Evidence, arrived_alike, compare_digests, states, wrong_copies, wrong_files
 from ._spool import Spool
 from ._sums import unasked, unproven
 
@@ -35,8 +35,6 @@ _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
 PACK, UNPACK = "pack", "unpack"
 """The steps that make an archive and take it apart."""
-_LITTLE = 32 << 20
-"""Bytes of files that are hashed at the source beside their archive."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
 
@@ -62,8 +60,8 @@ class Delivery:
         """What is to be made before anything is unpacked."""
         self._kept: Spool | None = None
         """The keys of what an earlier transfer has sent; None if there was none."""
-        self._relist = new_nonce()
-        """By what the list is known that is made of the source behind its archive, if there is one."""
+        self._states = new_nonce()
+        """By what a source is known to speak of the states of its files."""
         self._came: list[bytes] = []
         """What came to the source after it was listed, and was copied with the rest."""
 
@@ -87,7 +85,7 @@ class Delivery:
             if not keeps(self._job, self._plan):
                 self._clean()
             raise
-        if self._plan.attributed > FEW:
+        if self._plan.attributed > few(perl=self._job.dest.has.perl):
             self._set_directories()
         return lost
 
@@ -99,7 +97,7 @@ class Delivery:
 
     def _send(self) -> list[bytes]:
         """Send what is to be sent to the staging directory; return the paths of what is not proven to be right."""
-        fewer, there, here = Spool(), Spool(), Spool()
+        fewer, there = Spool(), Spool()
         try:
             self._kept = self._take_over()
             how = choose(self._job, self._plan)
@@ -109,7 +107,7 @@ class Delivery:
                 names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            known = self._copy(names, there) if how.copies else self._stream(how, names, there, here)
+            known = self._copy(names, there) if how.copies else self._stream(how, names, there)
             self._makes = ""
             arrived = read_listing(there, Filter())
             try:
@@ -117,7 +115,7 @@ class Delivery:
             finally:
                 arrived.close()
         finally:
-            for spool in (fewer, there, here, self._kept):
+            for spool in (fewer, there, self._kept):
                 if spool is not None:
                     spool.close()
 
@@ -148,11 +146,11 @@ class Delivery:
         source = ends.names(names)
         batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
         nonce = new_nonce()
-        copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce)
+        copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce, job.src.form)
         done = ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
-        return Evidence(whole=False, steady=False, relisted=digest_of(done.steps[-1], nonce))
+        return Evidence(False, False, digest_of(done.steps[-1], nonce) == job.src.printed)
 
-    def _stream(self, how: How, names: Spool, there: Spool, here: Spool) -> Evidence:
+    def _stream(self, how: How, names: Spool, there: Spool) -> Evidence:
         """Send archives, list what arrived, and return what is known of it besides."""
         job, ends = self._job, self._job.ends
         job.result.streams, job.result.compress = how.shards, how.packer
@@ -160,10 +158,10 @@ class Delivery:
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
         nonce = new_nonce()
         if how.shards == 1:
-            unpack = _shell.stage_script(self._make(), nonce, how.packer)
-            return self._flow(self._chain(names, how, unpack, nonce, there), nonce, here)
+            unpack = _shell.stage_script(self._make(), nonce, job.dest.has, how.packer, roots=self._roots)
+            return self._flow(self._chain(names, how, unpack, nonce, there), nonce)
         self._make_directories()
-        unpack = _shell.shard_script(self._place, nonce, how.packer)
+        unpack = _shell.shard_script(self._place, nonce, job.dest.has, how.packer, roots=self._roots)
         shards = self._shards(how.shards)
         try:
             numbered = enumerate(shards, start=1)
@@ -193,35 +191,30 @@ class Delivery:
         return _shell.make_script(self._job.root, self._staging, self._makes, self._job.request.create_parents)
 
     @property
+    def _roots(self) -> bool:
+        """Whether all that is sent are files of root and its group, as far as that matters."""
+        return self._job.dest.uid == 0 and all(map(is_roots, self._plan.sent()))
+
+    @property
     def _place(self) -> str:
         """The staging directory."""
         return f"{self._job.root.rstrip('/')}/{self._staging}"
 
-    @property
-    def _hashes(self) -> bool:
-        """Whether a source that would not tell of changes hashes what is sent, as long as that is but a little."""
-        return self._job.src.tar != "gnu" and self._plan.size <= _LITTLE and self._kept is None
-
-    def _flow(self, steps: list[Step], nonce: str, here: Spool | None = None) -> Evidence:
-        """Send archives, and what is but a little is hashed meanwhile, which takes no longer."""
-        job, ends, files = self._job, self._job.ends, Spool()
-        hashes = here is not None and self._hashes
-        try:
-            if here is not None and hashes:
-                files.write_all(map(name_of, sent_files(self._plan)))
-                listed = ends.names(files, "names of files")
-                steps = [listed, sums_at(job, ends.src, job.request.src.path, here, listed.name), *steps]
-            result = ends.attempt(steps, metered=True)
-        finally:
-            files.close()
-        whole = compare_digests(job, _steps(result, PACK), _steps(result, UNPACK), nonce)
+    def _flow(self, steps: list[Step], nonce: str) -> Evidence:
+        """Send archives, and return what their steps tell."""
+        job, ends = self._job, self._job.ends
+        result = ends.attempt(steps, metered=True)
+        packs = _steps(result, PACK)
+        whole = compare_digests(job, packs, _steps(result, UNPACK), nonce)
         if result.failed_step is not None:
             raise ends.failure(result)
         # GNU tar tells by its exit status that a file changed under its hands
-        changed = job.src.tar == "gnu" and any(step.rc != 0 for step in _steps(result, PACK))
+        tells = job.src.tar == "gnu"
+        changed = tells and any(step.rc != 0 for step in packs)
         known = whole and not changed and self._kept is None
-        sums = here if hashes and self._plan.files else None
-        return Evidence(known, job.src.tar == "gnu", sums, digest_of(_steps(result, PACK)[0], self._relist))
+        # several archives have their files' states each for themselves
+        unchanged = not tells and len(packs) == 1 and digest_of(packs[0], self._states) == states(self._missing())
+        return Evidence(known, tells, unchanged)
 
     def _chain(
         self, names: Spool, how: How, unpack: str, nonce: str, output: Spool | None, suffix: str = ""
@@ -230,15 +223,15 @@ class Delivery:
         job, ends = self._job, self._job.ends
         several = job.dest.tar == "gnu"
         blocks = ends.src.context.kind is ContextKind.KUBERNETES
-        relists = how.shards == 1 and job.src.tar != "gnu" and not self._hashes
         pack = _shell.pack_script(
             job.request.src.path,
             nonce,
-            self._sparse,
+            job.src.has,
             how.packer,
+            sparse=self._sparse,
             several=several,
             blocks=blocks,
-            relist=self._relist if relists else None,
+            states=self._states,
         )
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
@@ -298,7 +291,7 @@ class Delivery:
                 [self._staging, *self._others],
                 [*lost, *self._came],
                 commands.write,
-                perl=_shell.PERL in job.dest.tools,
+                perl=job.dest.has.perl,
             )
             if not commands.file.tell() and not self._plan.stages:
                 return
@@ -313,7 +306,7 @@ class Delivery:
         try:
             write_archive((from_line(line[1:]) for line in self._plan.directories.lines()), archive.write)
             source = ends.names(archive, "archive of directories")
-            unpack = _shell.unpack_script(self._job.root)
+            unpack = _shell.unpack_script(self._job.root, self._job.dest.has)
             ends.run([source, ends.command("attributes of directories", ends.dest, unpack, source.name)])
         finally:
             archive.close()

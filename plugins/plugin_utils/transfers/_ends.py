@@ -55,11 +55,13 @@ class Ends:
         self.far: bool | None = None
         """Whether a round trip to one of them takes long; None if nobody has looked."""
         self.src = End("source", place(request.src))
+        self.src.context.prepare()
         try:
             self.dest = End("destination", place(request.dest))
         except BaseException:
             self.src.context.close()
             raise
+        self.dest.context.prepare()
         self._contexts = {end.role: end.context for end in (self.src, self.dest)} | {NAMES: LocalContext(NAMES)}
 
     @property

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
 from ..streams._space import free_bytes
+from . import _shell
 from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
@@ -52,6 +55,8 @@ class Listing:
     uid: int
     tar: str
     """``gnu``, ``busybox`` or ``none``."""
+    form: str = "find"
+    """What prints a list there: ``find`` or ``stat``."""
     tools: frozenset[str] = frozenset()
     """What there is of what is not needed: ``zstd``, ``gzip``, ``perl``, ``cp``."""
     free: int | None = None
@@ -71,6 +76,11 @@ class Listing:
     """What other transfers have left: the middle of its names."""
     ahead: Plan | None = None
     """The plan for sending all of it to where nothing is, if there was time to make it."""
+
+    @property
+    def has(self) -> _shell.Tools:
+        """What scripts have to know of the place."""
+        return _shell.Tools(self.tar, self.form, self.uid == 0, _shell.PERL in self.tools)
 
     def keys(self) -> Iterator[bytes]:
         """Return the keys of what is left alone."""
@@ -93,7 +103,8 @@ def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listi
     if since_1970:
         printed = (_BEFORE_1970.sub(rb"\g<1>0", line, count=1) if b" -" in line else line for line in printed)
     try:
-        listing.manifest.write_all(_filtered(sorted_lines(printed), keep, listing))
+        lines = sorted_lines(printed)
+        listing.manifest.write_all(lines if _is_kept(lines, keep) else _filtered(lines, keep, listing))
     except BaseException:
         listing.close()
         raise
@@ -128,9 +139,10 @@ def _begin(raw: Spool, note: Callable[[bytes], object]) -> tuple[Listing, Iterat
     kind, inside, exists, writable, uid, tar, form, tools, now = (group.decode() for group in match.groups())
     free = free_bytes(df.decode(errors="replace"))
     found = frozenset(filter(None, tools.split(",")))
-    sure = (inside == "1", exists == "1", writable == "1", int(uid), tar)
+    sure = (inside == "1", exists == "1", writable == "1", int(uid), tar, form)
     listing = Listing(PathKind(kind), *sure, found, free, inside == "2", int(now or 0))
-    return listing, (parse_find if form == "find" else parse_stat)(_noted(_again(rest, chunks), note))
+    parse = parse_find if form == "find" else parse_stat
+    return listing, itertools.chain.from_iterable(parse(_noted(_again(rest, chunks), note)))
 
 
 def _noted(chunks: Iterable[bytes], note: Callable[[bytes], object]) -> Iterator[bytes]:
@@ -156,7 +168,15 @@ def _again(first: bytes, more: Iterator[bytes]) -> Iterator[bytes]:
     yield from more
 
 
-def _filtered(lines: Iterator[bytes], keep: Filter, listing: Listing) -> Iterator[bytes]:
+def _is_kept(lines: Iterable[bytes], keep: Filter) -> bool:
+    """Return whether it is plain that a filter lets all lines through, and that none is that of something of ours."""
+    if keep.rules or not isinstance(lines, list):
+        return False
+    at = bisect.bisect_left(lines, _OURS)
+    return at == len(lines) or not lines[at].startswith(_OURS)
+
+
+def _filtered(lines: Iterable[bytes], keep: Filter, listing: Listing) -> Iterator[bytes]:
     """Return the lines that the filter lets through, and take note of the others."""
     below = b""
     for line in lines:

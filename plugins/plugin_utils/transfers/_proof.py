@@ -5,11 +5,12 @@
 
 An archive is hashed where it is made and where it is unpacked, on its way. If both are the same, no entry in it was
 damaged, and what has to be shown is that each was read whole: GNU tar tells if a file changed under its hands, and for
-others the source is listed again. What is in doubt is read once more at both ends.
+others each is looked at once more after it was read. What is in doubt is read again at both ends.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,12 +25,13 @@ from ._errors import TransferError
 from ._filter import Filter
 from ._job import Job
 from ._listing import Listing, printed_again, read_listing
-from ._manifest import Kind, key, key_of, kind_of, name_of, path_of, size_of
+from ._manifest import Kind, but_for_ctime, ctime_of, key, key_of, kind_of, name_of, path_of, size_of
 from ._plan import Plan, joined
 from ._spool import Spool
 from ._sums import missing_or_differing, sums
 
 _DIRECTORY = Kind.DIRECTORY.value.encode()[0]
+_FILE = Kind.FILE.value.encode()[0]
 _SENT = b"S"[0]
 
 
@@ -99,32 +101,49 @@ def said_to_be_empty(plan: Plan) -> list[bytes]:
     return [key_of(line) for line in sent_files(plan) if not size_of(line)]
 
 
-def changed_at_source(job: Job, plan: Plan, relisted: str | None = None) -> tuple[set[bytes], set[bytes]]:
+def states(lines: Iterable[bytes]) -> str:
+    """Return the SHA-256 of what is said of files that are as they were listed (``states`` in _shell.py)."""
+    digest = hashlib.sha256()
+    for line in lines:
+        _name, common, _target, rest = line.split(b"\0")
+        if common[0] == _FILE:
+            digest.update(common[2:] + b" " + rest)
+    return digest.hexdigest()
+
+
+def changed_at_source(job: Job, plan: Plan, unchanged: bool) -> tuple[set[bytes], set[bytes]]:
     """Return the keys of what was sent and is not in the source any more as it was listed, and of what is doubtful.
 
     Times are whole seconds: a file that was changed in the second of the list may have been so again since. Nobody has
-    to look again if the source is known to have been ``relisted`` afterwards just as before.
+    to list the source again if it is known to be ``unchanged`` as far as a list tells.
     """
-    changed = _not_as_listed(job, plan) if relisted != job.src.printed else set()
+    changed, retouched = (set[bytes](), set[bytes]()) if unchanged else _not_as_listed(job, plan)
     began = job.src.began
-    recent = {key_of(line) for line in sent_files(plan) if int(_age(line)[1]) >= began}
-    return changed, recent - changed
+    recent = {key_of(line) for line in sent_files(plan) if ctime_of(line) >= began}
+    return changed, (recent | retouched) - changed
 
 
-def _not_as_listed(job: Job, plan: Plan) -> set[bytes]:
+def _not_as_listed(job: Job, plan: Plan) -> tuple[set[bytes], set[bytes]]:
+    """Return the keys of what was sent and is another now, and of what only was changed at some time since."""
     ends, raw = job.ends, Spool()
     try:
         script = _shell.list_script(job.request.src.path)
         ends.report(ends.command("list source again", ends.src, script, NAMES, raw))
         if printed_again(raw) == job.src.printed:
-            return set()
+            return set(), set()
         now = read_listing(raw, Filter())
     finally:
         raw.close()
+    changed: set[bytes] = set()
+    retouched: set[bytes] = set()
     try:
-        return {name for name, line, there in joined(plan.sent(), now.manifest.lines()) if line and line != there}
+        for name, line, there in joined(plan.sent(), now.manifest.lines()):
+            if line and line != there:
+                alike = there is not None and but_for_ctime(line) == but_for_ctime(there)
+                (retouched if alike else changed).add(name)
     finally:
         now.close()
+    return changed, retouched
 
 
 @dataclass(frozen=True)
@@ -135,10 +154,8 @@ class Evidence:
     """Whether all that arrived is what was read, byte by byte."""
     steady: bool
     """Whether whoever read the files would have told if one had changed."""
-    sums: Spool | None = None
-    """The checksums of the files at the source, made meanwhile."""
-    relisted: str | None = None
-    """The SHA-256 of what a list of the source printed after that (``Listing.printed``), if there was one."""
+    unchanged: bool
+    """Whether the files were looked at once more after they were read, and were as they had been listed."""
 
 
 def wrong_files(job: Job, plan: Plan, arrived: Listing, place: str, known: Evidence, *, alike: bool) -> list[bytes]:
@@ -147,11 +164,11 @@ def wrong_files(job: Job, plan: Plan, arrived: Listing, place: str, known: Evide
     They are below ``place`` at the destination, ``alike`` if they have the sizes and times that were planned. Only what
     is in doubt is read again.
     """
-    if known.sums is not None or job.request.checksum or not known.whole:
-        return list(differing(job, place, lambda: sent_files(plan), known.sums))
+    if job.request.checksum or not known.whole:
+        return list(differing(job, place, lambda: sent_files(plan)))
     doubtful = {*(said_to_be_empty(plan) if plan.empty else ()), *(() if alike else aged(plan, arrived))}
     if not known.steady:
-        doubtful.update(*changed_at_source(job, plan, known.relisted))
+        doubtful.update(*changed_at_source(job, plan, known.unchanged))
     return _differing_of(job, plan, place, doubtful)
 
 
@@ -161,7 +178,7 @@ def wrong_copies(job: Job, plan: Plan, arrived: Listing, place: str, known: Evid
         return []
     if job.request.checksum:
         return list(differing(job, place, lambda: sent_files(plan)))
-    changed, recent = changed_at_source(job, plan, known.relisted)
+    changed, recent = changed_at_source(job, plan, known.unchanged)
     changed.update(() if alike else aged(plan, arrived))
     return sorted([*map(path_of, changed), *_differing_of(job, plan, place, recent - changed)], key=key)
 
@@ -178,11 +195,10 @@ def _differing_of(job: Job, plan: Plan, place: str, names: set[bytes]) -> list[b
     return list(differing(job, place, lines))
 
 
-def differing(job: Job, root: str, lines: Callable[[], Iterable[bytes]], known: Spool | None = None) -> Iterator[bytes]:
+def differing(job: Job, root: str, lines: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
     """Return the paths of the files whose content is not the same at the source and below a root at the destination.
 
-    ``lines`` gives their lines in the order of the tree, each time it is asked; ``known`` are their checksums at the
-    source, if they are known.
+    ``lines`` gives their lines in the order of the tree, each time it is asked.
     """
     names, one, other = Spool(), Spool(), Spool()
     try:
@@ -190,18 +206,16 @@ def differing(job: Job, root: str, lines: Callable[[], Iterable[bytes]], known: 
         if not names.file.tell():
             return
         ends = job.ends
-        steps = [sums_at(job, ends.dest, root, other)]
-        if known is None:
-            steps.insert(0, sums_at(job, ends.src, job.request.src.path, one))
-        ends.report(*steps, names=names)
+        mine = _sums_at(job, ends.src, job.request.src.path, one)
+        ends.report(mine, _sums_at(job, ends.dest, root, other), names=names)
         first, second = ((path_of(key_of(line)) for line in lines()) for _end in range(2))
-        yield from missing_or_differing(sums(first, (known or one).chunks()), sums(second, other.chunks()))
+        yield from missing_or_differing(sums(first, one.chunks()), sums(second, other.chunks()))
     finally:
         for spool in (names, one, other):
             spool.close()
 
 
-def sums_at(job: Job, end: End, root: str, output: Spool, reads: str = NAMES) -> Step:
+def _sums_at(job: Job, end: End, root: str, output: Spool) -> Step:
     """Return the step that prints the checksums of the files that it is told, below a root."""
     name = f"checksums of {end.role}"
-    return job.ends.command(name, end, _shell.sums_script(root), reads, output, _shell.SUMMED)
+    return job.ends.command(name, end, _shell.sums_script(root), NAMES, output, _shell.SUMMED)

@@ -9,6 +9,7 @@ Lists of names come on standard input, each with a NUL behind it. Quoting is tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..streams._shell import path_word, quote
 from ._manifest import FIND_FORMAT
@@ -30,7 +31,8 @@ _FORM = """case "$(find / -prune -printf %Ts 2>/dev/null)" in '' | *[!0-9]*) f=s
 # What a place is, in two lines: its kind, whether it is in a directory (1) that is the one named, whether its parent is
 # there and can be written to, the user, tar, how the list behind it is written, what can compress, and the time; and
 # what df says.
-_PROBE = r"""p={path} i=0
+# The time comes first: what a file system notes as the time may be some milliseconds behind what a clock says.
+_PROBE = r"""b=$(date +%s) p={path} i=0
 {inside}k=absent
 if [ -d "$p" ]; then k=tree; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=special; fi
 {link}q=${{p%/}}
@@ -44,21 +46,22 @@ done
 [ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 {form}z=
-for c in zstd gzip perl; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+perl -e 1 >/dev/null 2>&1 && z=$z,perl
 case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
-echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $(date +%s)"
+echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $b"
 echo "$(df -Pk -- "$q" 2>/dev/null | tail -n 1)"
 """
 _INSIDE = '[ -d "$p" ] && i=1 && p=${{p%/}}/{name}\n'
 _LINK = '[ $i = 0 ] || [ ! -L "$p" ] || k=link\n'
 
-_STAT_FORMAT = "//%f/%u/%g/%s/%Y/%d:%i/%h/%n//"
+_STAT_FORMAT = "//%f %a %s %Y/%h %u %g %d:%i %Z/%n//"
 _LIST = r"""case $k$f in
   treefind) cd "$p" && find . -ignore_readdir_race "$@" '(' {find} ')' ;;
   treestat)
     cd "$p" && find . "$@" -type l -exec stat -c '{stat}%N' {{}} + -o $n -exec stat -c '{stat}' {{}} + ;;
   filefind) find -H "$p" -prune '(' {find} ')' ;;
-  filestat) stat -L -c '//%f/%u/%g/%s/%Y/%d:%i/%h/.//' "$p" ;;
+  filestat) stat -L -c '//%f %a %s %Y/%h %u %g %d:%i %Z/.//' "$p" ;;
 esac
 """
 
@@ -71,32 +74,30 @@ exec xargs -0 sha256sum
 """
 
 # busybox takes no list of names, so there it is several archives; what is lost of them does not arrive. GNU tar goes on
-# behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes.
-_PACK = r"""case "$(tar --version 2>&1)" in
-  *"GNU tar"*) tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T - ;;
-  *) {several}; : ;;
-esac
+# behind the end of one, if it is told to; for others it is taken away, which is 1024 bytes. Nor does busybox tell if a
+# file changes under its hands, so the state of each is asked for after it was read.
+_PACK = "tar -c -b 128 -f - --format=gnu {sparse}--no-recursion --null -T -\n"
+_BATCHES = r"""exec 8>&1
+  h=$(xargs -0 sh -c 'tar -c -f - --no-recursion "$@"{one} >&8
+    find "$@" -prune -type f -exec stat -c "%a %s %Y %h %u %g %d:%i %Z" {{}} + 2>/dev/null' tar | $s 8>&-)
+  {end}echo "{digest} {nonce} ${{h%% *}}" >&2
 """
-_SEVERAL = "xargs -0 tar -c -f - --no-recursion"
-_AS_ONE = "xargs -0 sh -c 'tar -c -f - --no-recursion \"$@\" | head -c -1024' tar; head -c 1024 /dev/zero"
+_SEVERAL = {"one": "", "end": ""}
+_AS_ONE = {"one": " | head -c -1024", "end": "head -c 1024 /dev/zero\n  "}
 
-_UNPACK_OPTIONS = r"""o=
-[ "$(id -u)" = 0 ] || o=-o
-case "$(tar --version 2>&1)" in *"GNU tar"*) o="$o -i" ;; esac
-"""
-_UNPACK = "{decompress}tar -x -p $o -f - --numeric-owner"
+# What root makes is root's, and no owner has to be set, unless the directory hands on its group.
+_MADE_BY_ROOT = 'o=; [ -g . ] || [ "$(id -g)" != 0 ] || o=-o\n'
+_UNPACK = "{decompress}tar -x -p {options}-f - --numeric-owner"
 
 # An archive is hashed on its way, by what reads the same bytes as it passes on. openssl uses the processor's SHA
 # instructions, where coreutils as Debian builds it does not; what is no checksum is no proof. perl passes on what it
 # gets at once, and tee in pieces of 8 KiB or less.
 _HASHES = """s='wc -c'
 command -v sha256sum >/dev/null 2>&1 && s=sha256sum
-openssl dgst -sha256 -r /dev/null >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
+command -v openssl >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
 """
-_HASHER = (
-    _HASHES
-    + r"""passes() {
-  perl -e 1 >/dev/null 2>&1 </dev/null || exec tee /proc/self/fd/6
+_TEE = "passes() { exec tee /proc/self/fd/6; }\n"
+_PERL_TEE = r"""passes() {
   exec perl -e 'open H, ">&=6" or exit 1;
     while ($n = sysread STDIN, $b, 65536) {
       for $f (*STDOUT, *H) {
@@ -106,7 +107,6 @@ _HASHER = (
     exit !defined $n'
 }
 """
-)
 _PACK_HASHED = r"""exec 7>&1
 x=$(exec 3>&1
 {{ {{ ( {pack} ) 3>&- 7>&-; echo "rc=$?" >&3; }}{compress} | {{
@@ -130,10 +130,9 @@ done
 set +f
 [ -z "$p" ] || echo "{digest} {nonce} $h" >&2
 """
-# What is in the directory that was gone to before is listed once more, and hashed as a list script would print it.
-_RELIST = """p=. k=tree n=
-set --
-{form}h=$({{ {listing}}} | $s)
+# What is in the directory that was gone to before, as a list script prints it.
+_HERE = "p=. k=tree n= f={form}\nset --\n"
+_RELIST = """{here}h=$({{ {listing}}} | $s)
 echo "{digest} {nonce} ${{h%% *}}" >&2
 """
 DIGEST = "manifold-digest"
@@ -178,6 +177,29 @@ def _listing() -> str:
     return _LIST.format(find=FIND_FORMAT, stat=_STAT_FORMAT)
 
 
+def _arrived(form: str) -> str:
+    """Return the commands that list the directory gone to before, with a head that tells nothing else."""
+    return f"echo 'tree 0 1 1 0 none {form} , 0'\necho\n{_HERE.format(form=form)}{_listing()}"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a list said of the place where a script is to run."""
+
+    tar: str = "gnu"
+    """``gnu`` or ``busybox``."""
+    form: str = "find"
+    """What prints a list: ``find`` or ``stat``."""
+    root: bool = True
+    """Whether the user is root."""
+    perl: bool = False
+
+    @property
+    def hasher(self) -> str:
+        """The functions by which an archive is hashed on its way."""
+        return _HASHES + (_PERL_TEE if self.perl else _TEE)
+
+
 def sums_script(root: str) -> str:
     """Return the script that prints the SHA-256 of each file named on its input, below a directory."""
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + _SUMS
@@ -186,30 +208,27 @@ def sums_script(root: str) -> str:
 def pack_script(
     root: str,
     nonce: str,
-    sparse: bool,
+    tools: Tools,
     packer: str | None = None,
     *,
+    sparse: bool = False,
     several: bool = False,
     blocks: bool = False,
-    relist: str | None = None,
+    states: str,
 ) -> str:
     """Return the script that prints an archive of exactly the entries named on its input, below a directory.
 
     It may be ``several``, one behind the other, for GNU tar. With ``blocks`` it is printed in large ones. It says the
-    SHA-256 of what it printed (``DIGEST``), and then by the nonce ``relist``, if there is one, that of a new list.
+    SHA-256 of what it printed (``DIGEST``), and where tar would not tell if a file had changed, by the nonce ``states``
+    that of the states of the files after they were read (_proof.py).
     """
-    parts = _SEVERAL if several else _AS_ONE
-    pack = _PACK.format(sparse="-S " if sparse else "", several=parts)
+    pack = _PACK.format(sparse="-S " if sparse else "")
+    if tools.tar != "gnu":
+        pack = _BATCHES.format(digest=DIGEST, nonce=states, **(_SEVERAL if several else _AS_ONE)) + ":\n"
     # the exit status is that of tar, which tells of changes, and not that of what compresses
-    hashed = _HASHER + _PACK_HASHED.format(pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks else "")
-    hashed += _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
-    if relist is not None:
-        hashed += _relist(relist)
+    hashed = _PACK_HASHED.format(pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks else "")
+    hashed = tools.hasher + hashed + _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
-
-
-def _relist(nonce: str) -> str:
-    return _RELIST.format(form=_FORM, listing=_listing(), digest=DIGEST, nonce=nonce)
 
 
 def make_script(root: str, staging: str, make: str, parents: bool) -> str:
@@ -223,40 +242,47 @@ def make_script(root: str, staging: str, make: str, parents: bool) -> str:
     return _HEAD + script + _STAGING.format(make=_MAKE_STAGING.format(**words) if make else "", **words)
 
 
-def stage_script(make: str, nonce: str, packer: str | None = None) -> str:
+def stage_script(make: str, nonce: str, tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
     """Return the script that unpacks its input where another one has made room (``make_script``), and lists it.
 
-    It says the SHA-256 of what it was given (``DIGEST``).
+    It says the SHA-256 of what it was given (``DIGEST``). ``roots``: all of that belongs to root, and to root's group.
     """
-    return make + _unpack_hashed(nonce, packer) + list_script(".")
+    return make + _unpack_hashed(nonce, tools, packer, roots=roots) + _arrived(tools.form)
 
 
-def copy_script(src: str, make: str, batch: int, relist: str) -> str:
+def copy_script(src: str, make: str, batch: int, relist: str, form: str) -> str:
     """Return the script that copies what is named on its input to where another one goes (``make``), and lists it.
 
     Each process copies as many as a ``batch``. By the nonce ``relist`` it says the SHA-256 of a new list of the source.
     """
-    again = _HASHES + _relist(relist)
+    again = _HASHES + _RELIST.format(here=_HERE.format(form=form), listing=_listing(), digest=DIGEST, nonce=relist)
     copy = _COPY.format(src=path_word(src), make=make, batch=batch, failed=FAILED, relist=again)
-    return _HEAD + copy + list_script(".") + "r=$?\nwait\nexit $r\n"
+    return _HEAD + copy + _arrived(form) + "r=$?\nwait\nexit $r\n"
 
 
-def _unpack_hashed(nonce: str, packer: str | None) -> str:
-    unpack = _UNPACK_HASHED.format(unpack=_UNPACK.format(decompress=_DECOMPRESS[packer]))
+def _unpack(tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
+    owners = "$o " if roots else "" if tools.root else "-o "
+    options = owners + ("-i " if tools.tar == "gnu" else "")
+    return _UNPACK.format(decompress=_DECOMPRESS[packer], options=options)
+
+
+def _unpack_hashed(nonce: str, tools: Tools, packer: str | None, *, roots: bool) -> str:
+    roots = roots and tools.root
+    unpack = _UNPACK_HASHED.format(unpack=_unpack(tools, packer, roots=roots))
     said = _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
-    return _UNPACK_OPTIONS + _HASHER + unpack + said + "[ $r = 0 ] || exit $r\n"
+    return (_MADE_BY_ROOT if roots else "") + tools.hasher + unpack + said + "[ $r = 0 ] || exit $r\n"
 
 
-def shard_script(root: str, nonce: str, packer: str | None = None) -> str:
+def shard_script(root: str, nonce: str, tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
     """Return the script that unpacks one of several archives in a directory that is there, and says its SHA-256."""
     cd = _CD.format(path=path_word(root), failed=FAILED)
-    return _HEAD + "umask 077\n" + cd + _unpack_hashed(nonce, packer)
+    return _HEAD + "umask 077\n" + cd + _unpack_hashed(nonce, tools, packer, roots=roots)
 
 
-def unpack_script(root: str) -> str:
+def unpack_script(root: str, tools: Tools) -> str:
     """Return the script that unpacks its input in a directory that is there."""
     cd = _CD.format(path=path_word(root), failed=FAILED)
-    return _HEAD + "umask 077\n" + cd + _UNPACK_OPTIONS + _UNPACK.format(decompress="") + "\n"
+    return _HEAD + "umask 077\n" + cd + _unpack(tools) + "\n"
 
 
 def take_over_script(root: str, left: str, mine: str) -> str:

@@ -34,7 +34,10 @@ class Spool:
 
     def write_all(self, lines: Iterable[bytes]) -> None:
         """Add lines to its end."""
-        self.file.writelines(lines)
+        if isinstance(lines, list):
+            self.file.write(b"".join(lines))
+        else:
+            self.file.writelines(lines)
 
     def written(self) -> int:
         """Return how many bytes are in the file, whoever wrote them; what only this process knows does not count."""
@@ -78,20 +81,21 @@ class Spool:
         self.file.close()
 
 
-def sorted_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Return lines in the order of their bytes; no more than a part of them is in memory at a time."""
+def sorted_lines(lines: Iterable[bytes]) -> Iterable[bytes]:
+    """Return lines in the order of their bytes: as a list if they are few, else with no more than a part in memory."""
     source = iter(lines)
+    part = sorted(itertools.islice(source, _RUN))
+    return part if len(part) < _RUN else _merged(part, source)
+
+
+def _merged(part: list[bytes], source: Iterator[bytes]) -> Iterator[bytes]:
+    """Return sorted lines and those that follow in their order."""
     runs: list[Spool] = []
     try:
-        while True:
-            part = sorted(itertools.islice(source, _RUN))
-            if not runs and len(part) < _RUN:
-                yield from part
-                return
-            if not part:
-                break
+        while part:
             runs.append(Spool())
             runs[-1].file.writelines(part)
+            part = sorted(itertools.islice(source, _RUN))
         yield from heapq.merge(*(run.lines() for run in runs))
     finally:
         for run in runs:

@@ -13,6 +13,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._archive i
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind
 
 from unit.support import Shell
+from unit.tools import tools_of
 
 PATHS = [b"a b", b"new\nline", b"\xff\xfe", b"back\\slash", b"-rf", b"L" * 101, b"/".join([b"D" * 250] * 3)]
 
@@ -31,7 +32,7 @@ def test_directories_get_their_attributes_whatever_they_are_called(shell: Shell,
     (tmp_path / "a b" / "file").write_text("stays")
     archive: list[bytes] = []
     write_archive(wanted, archive.append)
-    done = shell.run(_shell.unpack_script(str(tmp_path)), data=b"".join(archive))
+    done = shell.run(_shell.unpack_script(str(tmp_path), tools_of(shell)), data=b"".join(archive))
     assert done.returncode == 0, done.stderr
     for entry in wanted:
         status = os.lstat(os.path.join(os.fsencode(tmp_path), entry.path))  # noqa: PTH118 -- no text

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -35,7 +36,10 @@ def entries(draw: st.DrawFn) -> Entry:
     mode, owner, group = draw(st.integers(0, 0o7777)), draw(number), draw(number)
     mtime, inode = draw(st.integers(-(2**33), 2**40)), b"%d:%d" % (draw(number), draw(number))
     if kind is Kind.FILE:
-        return Entry(path, kind, mode, owner, group, draw(number), mtime, inode, draw(st.integers(1, 100)))
+        times = {"mtime": mtime, "ctime": draw(st.integers(-(2**33), 2**40))}
+        return Entry(
+            path, kind, mode, owner, group, draw(number), inode=inode, links=draw(st.integers(1, 100)), **times
+        )
     if kind is Kind.DIRECTORY:
         return Entry(path, kind, mode, owner, group, 0, mtime, inode, 1)
     return Entry(path, kind, 0, 0, 0, 0, 0, inode, 1, draw(TEXTS) if kind is Kind.LINK else b"")
@@ -46,20 +50,22 @@ _FULL = {Kind.FILE: 0o100000, Kind.DIRECTORY: 0o040000, Kind.LINK: 0o120000, Kin
 
 def _by_find(entry: Entry) -> bytes:
     common = b"%s %o %d %d" % (entry.kind.value.encode(), entry.mode, entry.size, entry.mtime)
-    rest = b"%d %d %d %s" % (entry.links, entry.uid, entry.gid, entry.inode)
+    rest = b"%d %d %d %s %d" % (entry.links, entry.uid, entry.gid, entry.inode, entry.ctime)
     return b"\0".join([entry.path, common, entry.target, rest, b""])
 
 
 def _by_stat(entry: Entry, quote: bytes) -> bytes:
     name = b"./" + entry.path if entry.path else b"."
-    head = b"//%x/%d/%d/%d/%d/%s/%d/" % (
+    head = b"//%x %o %d %d/%d %d %d %s %d/" % (
         _FULL[entry.kind] | entry.mode,
-        entry.uid,
-        entry.gid,
+        entry.mode,
         len(entry.target) or entry.size,
         entry.mtime,
-        entry.inode,
         entry.links,
+        entry.uid,
+        entry.gid,
+        entry.inode,
+        entry.ctime,
     )
     link = quote + name + quote + b" -> " + quote + entry.target + quote if entry.kind is Kind.LINK else b""
     return head + name + b"//" + link + b"\n"
@@ -67,6 +73,10 @@ def _by_stat(entry: Entry, quote: bytes) -> bytes:
 
 def _in_pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _lines(parsed: Iterator[list[bytes]]) -> list[bytes]:
+    return list(itertools.chain.from_iterable(parsed))
 
 
 @given(entries())
@@ -94,13 +104,13 @@ def test_the_order_of_keys_is_that_of_the_tree(paths: list[bytes]) -> None:
 
 @given(st.lists(entries(), max_size=6), st.integers(1, 50))
 def test_what_find_prints_is_understood_in_pieces_of_any_size(wanted: list[Entry], size: int) -> None:
-    assert list(parse_find(_in_pieces(b"".join(map(_by_find, wanted)), size))) == [to_line(entry) for entry in wanted]
+    assert _lines(parse_find(_in_pieces(b"".join(map(_by_find, wanted)), size))) == [to_line(entry) for entry in wanted]
 
 
 @given(st.lists(entries(), max_size=6), st.integers(1, 50), st.sampled_from([b"'", b""]))
 def test_what_stat_prints_is_understood_in_pieces_of_any_size(wanted: list[Entry], size: int, quote: bytes) -> None:
     printed = b"".join(_by_stat(entry, quote) for entry in wanted)
-    assert list(parse_stat(_in_pieces(printed, size))) == [to_line(entry) for entry in wanted]
+    assert _lines(parse_stat(_in_pieces(printed, size))) == [to_line(entry) for entry in wanted]
 
 
 @given(entries(), st.data())
@@ -126,13 +136,13 @@ def test_a_path_that_leaves_the_tree_is_refused(path: bytes) -> None:
 def test_what_find_does_not_print_is_refused(field: bytes) -> None:
     good = _by_find(Entry(b"good", Kind.FILE, 0o644, 0, 0, 1, 1, b"1:1", 1))
     with pytest.raises(TransferError, match="a list of files"):
-        list(parse_find(iter([good + b"\0".join([b"bad", field, b"", b"1 0 0 1:1", b""])])))
+        list(parse_find(iter([good + b"\0".join([b"bad", field, b"", b"1 0 0 1:1 1", b""])])))
 
 
 @given(entries(), entries(), st.booleans())
 def test_lines_are_alike_only_if_nothing_is_to_be_done(one: Entry, other: Entry, owners: bool) -> None:
     plain = one.kind in (Kind.FILE, Kind.LINK) and one.links == 1
-    assert are_alike(to_line(one), to_line(one._replace(inode=b"7:7")), owners) is plain
+    assert are_alike(to_line(one), to_line(one._replace(inode=b"7:7", ctime=7)), owners) is plain
     assert are_alike(to_line(one), to_line(one._replace(uid=one.uid + 1)), owners) is (plain and not owners)
     assert not are_alike(to_line(one), to_line(one._replace(mode=one.mode ^ 1)), owners)
     assert not are_alike(to_line(one), to_line(one._replace(mtime=one.mtime + 1)), owners)

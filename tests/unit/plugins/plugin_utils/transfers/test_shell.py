@@ -16,14 +16,16 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _sh
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._apply import Batches
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._filter import Filter, make_filter
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._listing import Listing, PathKind, read_listing
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, from_line
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest import Entry, Kind, from_line, name_of
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers._proof import states
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spool import Spool
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._sums import sums
 
 from unit.support import Shell
+from unit.tools import tools_of
 
 NAMES = [b"plain", b" sp ", b"-rf", b"new\nline", b"ends\n", b"\xff\xfe", b"a'b\"c", b"back\\slash", b"$(x)`y`", b"*"]
-_NONCE = "5" * 32
+_NONCE, _OTHER = "5" * 32, "6" * 32
 
 
 @pytest.fixture
@@ -134,11 +136,12 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
         (tree / "many" / f"{number:080}").write_text(str(number))
         named.append(b"many/%080d" % number)
     archive = shell.run(
-        _shell.pack_script(str(tree), _NONCE, False), data=b"".join(b"./" + path + b"\0" for path in named)
+        _shell.pack_script(str(tree), _NONCE, tools_of(shell), states=_OTHER),
+        data=b"".join(b"./" + path + b"\0" for path in named),
     )
     assert archive.returncode in _shell.PACKED, archive.stderr
     make = _shell.make_script(str(dest), ".staging", "staging", parents=False)
-    done = shell.run(_shell.stage_script(make, _NONCE), data=archive.stdout)
+    done = shell.run(_shell.stage_script(make, _NONCE, tools_of(shell)), data=archive.stdout)
     assert done.returncode == 0, done.stderr
     digest = f"{_shell.DIGEST} {_NONCE} {hashlib.sha256(archive.stdout).hexdigest()}\n".encode()
     assert digest in archive.stderr, "the checksum of what was made is said"
@@ -153,18 +156,24 @@ def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path)
     assert (staging / "link").readlink() == Path("to' -> 'new\n//line")
 
 
-@pytest.mark.parametrize("late", ["", "sub/plain", "sub"])
-def test_who_packs_tells_whether_the_source_is_still_as_it_was_listed(shell: Shell, tree: Path, late: str) -> None:
+@pytest.mark.parametrize("late", ["", "plain", "sub/ sp "])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_tar_would_not_tell_of_files_that_change_is_said_besides(
+    shell: Shell, tree: Path, late: str, several: bool
+) -> None:
     listing = _listing(shell, str(tree))
+    lines = [line for line in listing.manifest.lines() if from_line(line).kind in (Kind.FILE, Kind.LINK)]
+    names = b"".join(map(name_of, lines))
+    asked = states(lines)
+    tells = listing.tar == "gnu"
     listing.close()
     if late:
         os.utime(tree / late, (7_000, 7_000))
-    again = "6" * 32
-    done = shell.run(_shell.pack_script(str(tree), _NONCE, False, relist=again), data=b"./plain\0")
+    done = shell.run(_shell.pack_script(str(tree), _NONCE, tools_of(shell), several=several, states=_OTHER), data=names)
     assert done.returncode == 0, done.stderr
-    said = f"{_shell.DIGEST} {again} {listing.printed}\n".encode()
-    assert (said in done.stderr) is not bool(late)
-    assert _shell.DIGEST.encode() + b" " + _NONCE.encode() in done.stderr
+    said = f"{_shell.DIGEST} {_OTHER} {asked}\n".encode()
+    assert (said in done.stderr) is (not late and not tells)
+    assert f"{_shell.DIGEST} {_NONCE} {hashlib.sha256(done.stdout).hexdigest()}\n".encode() in done.stderr
 
 
 def test_attributes_of_directories_are_unpacked_over_those_that_are_there(
@@ -175,8 +184,8 @@ def test_attributes_of_directories_are_unpacked_over_those_that_are_there(
     (tree / "sub").chmod(0o510)
     for folder in (tree / "sub", tree):
         os.utime(folder, (5_000, 5_000))
-    archive = shell.run(_shell.pack_script(str(tree), _NONCE, False), data=b"./sub\0./\0")
-    done = shell.run(_shell.unpack_script(str(dest)), data=archive.stdout)
+    archive = shell.run(_shell.pack_script(str(tree), _NONCE, tools_of(shell), states=_OTHER), data=b"./sub\0./\0")
+    done = shell.run(_shell.unpack_script(str(dest), tools_of(shell)), data=archive.stdout)
     assert done.returncode == 0, done.stderr
     assert (stat.S_IMODE((dest / "sub").stat().st_mode), (dest / "sub").stat().st_mtime) == (0o510, 5_000)
     assert dest.stat().st_mtime == 5_000

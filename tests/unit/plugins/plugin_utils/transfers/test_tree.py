@@ -137,6 +137,34 @@ def _mirror(folder: Path, source: Any, there: Any, checksum: bool) -> None:
     assert (again.failure, again.changed, again.files, again.deleted) == (None, False, 0, 0), again
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    "odd", ["nothing", "the directory's group", "a file's owner", "a file's group", "a link's owner"]
+)
+def test_owners_arrive_whoever_unpacks_and_wherever(tmp_path: Path, odd: str) -> None:
+    source, dest = tmp_path / "src", tmp_path / "dest"
+    source.mkdir()
+    dest.mkdir()
+    for name in ("one", "two"):
+        (source / name).write_text(name)
+    owners = {"one": (0, 0), "two": (0, 0)}
+    if odd == "the directory's group":
+        os.chown(dest, 0, 1234)
+        dest.chmod(0o2755)
+    elif odd == "a link's owner":
+        (source / "link").symlink_to("one")
+        owners["link"] = (1234, 0)
+    elif odd != "nothing":
+        owners["two"] = (1234, 0) if odd.endswith("owner") else (0, 1234)
+    for name, owner in owners.items():
+        os.lchown(source / name, *owner)
+    # by an archive: what is in one place is copied if nothing is there yet
+    done = _transfer(f"{source}/", str(dest))
+    assert (done.failure, done.files) == (None, 2)
+    found = {name: (dest / name).lstat() for name in owners}
+    assert {name: (status.st_uid, status.st_gid) for name, status in found.items()} == owners
+
+
 class _Distant(LocalContext):
     """This machine as if it were reached only once all of the source is known, and planned for."""
 
