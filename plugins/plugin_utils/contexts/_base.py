@@ -119,7 +119,10 @@ class Context(abc.ABC):
         """
 
     def prepare(self) -> None:  # noqa: B027 -- most kinds have nothing that takes time and cannot fail
-        """Begin what the first launch will need, and wait for nothing; what fails is told when it is needed."""
+        """Begin what the next launch will need, without waiting for it; what fails is told when it is needed.
+
+        Who gives credentials may be asked.
+        """
 
     @property
     def unnamed_pod(self) -> str | None:

@@ -57,6 +57,8 @@ class DirectExec:
         self._asked = False
         self._login: Login | None = None
         self._spare: _Client | None = None
+        self._told = False
+        """Whether somebody says when the next client will be needed."""
 
     def log_in(self) -> Login | None:
         """Return how the API server is reached, None if only kubectl can say; it is found out once.
@@ -114,7 +116,11 @@ class DirectExec:
         return replace(kubectl, spawn=spawn)
 
     def prepare(self, kubectl: Launch) -> None:
-        """Let a client start that the next command may have; ``kubectl`` is any kubectl command line."""
+        """Let a client start that the next command may have; ``kubectl`` is any kubectl command line.
+
+        From then on none is started but for this: it takes the processor for about as long as a short command.
+        """
+        self._told = True
         login = self.log_in()
         if login is None:
             return
@@ -127,7 +133,7 @@ class DirectExec:
         with self._lock:
             taken, self._spare = self._spare or _start(login, address, kubectl), None
             with contextlib.suppress(OSError):
-                self._spare = _start(login, address, kubectl)
+                self._spare = None if self._told else _start(login, address, kubectl)
         return taken
 
     def close(self) -> None:

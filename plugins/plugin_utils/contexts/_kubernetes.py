@@ -123,7 +123,8 @@ class KubernetesContext(Context):
         return replace(self._exec(["sh", "-c", command]), dialog=dialog)
 
     def launch_argv(self, argv: Sequence[str]) -> Launch:
-        return self._exec(argv)
+        # where no shell waits for its script, what takes over from the direct way might run the program a second time
+        return self._by_kubectl(*self._pods.find(), argv)
 
     def launch_kubectl(self, arguments: Sequence[str]) -> Launch:
         """Return the process that runs kubectl here, against this context's cluster and namespace.
@@ -146,8 +147,10 @@ class KubernetesContext(Context):
 
     def _exec(self, argv: Sequence[str]) -> Launch:
         pod, container = self._pods.find()
-        named = ("-c", container) if container else ()
-        return self._direct.launch(pod, container, argv, self._kubectl.launch(("exec", "-i", pod, *named, "--", *argv)))
+        return self._direct.launch(pod, container, argv, self._by_kubectl(pod, container, argv))
+
+    def _by_kubectl(self, pod: str, container: str | None, argv: Sequence[str]) -> Launch:
+        return self._kubectl.launch(("exec", "-i", pod, *(("-c", container) if container else ()), "--", *argv))
 
     def suspect(self) -> None:
         self._pods.forget()

@@ -118,6 +118,8 @@ class Ends:
         )
         result = run_pipeline(steps, self._resolve, options)
         self.warnings += result.warnings
+        for role in {step.context for step in steps if step.context} - {NAMES}:
+            self._contexts[role].prepare()
         for step in result.steps:
             if step.context != NAMES:
                 self._steps[step.name, step.context] = replace(step, stderr=without_digests(step.stderr))

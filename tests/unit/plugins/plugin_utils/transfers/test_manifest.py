@@ -36,10 +36,8 @@ def entries(draw: st.DrawFn) -> Entry:
     mode, owner, group = draw(st.integers(0, 0o7777)), draw(number), draw(number)
     mtime, inode = draw(st.integers(-(2**33), 2**40)), b"%d:%d" % (draw(number), draw(number))
     if kind is Kind.FILE:
-        times = {"mtime": mtime, "ctime": draw(st.integers(-(2**33), 2**40))}
-        return Entry(
-            path, kind, mode, owner, group, draw(number), inode=inode, links=draw(st.integers(1, 100)), **times
-        )
+        ctime, links = draw(st.integers(-(2**33), 2**40)), draw(st.integers(1, 100))
+        return Entry(path, kind, mode, owner, group, draw(number), mtime, inode, links, ctime=ctime)
     if kind is Kind.DIRECTORY:
         return Entry(path, kind, mode, owner, group, 0, mtime, inode, 1)
     return Entry(path, kind, 0, 0, 0, 0, 0, inode, 1, draw(TEXTS) if kind is Kind.LINK else b"")
