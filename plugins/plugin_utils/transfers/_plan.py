@@ -18,6 +18,8 @@ from enum import Enum
 from ._manifest import Entry, Kind, are_alike, from_line, is_plain_file, key, key_of, name_of, path_of, size_of, to_line
 from ._spool import Spool
 
+_AT_ONCE = 4096
+"""Lines of new files that are dealt with together."""
 SHOWN = 1000
 """How many names a result lists at most."""
 
@@ -196,6 +198,8 @@ class Planner:
         self._next_differing = next(self._differing, None)
         self._line = b""
         """The line of the entry of the source that is looked at."""
+        self._new: list[bytes] = []
+        """Lines of files that follow one another in a directory that is new, too."""
         self._above: list[_Directory] = []
         self._firsts: dict[bytes, _First] = {}
 
@@ -211,8 +215,11 @@ class Planner:
                     self.plan.unchanged += 1
                     continue
             elif one is not None and inside and name.startswith(inside) and is_plain_file(one):
-                self._send_new(one)
+                self._new.append(one)
+                if len(self._new) == _AT_ONCE:
+                    self._send_new()
                 continue
+            self._send_new()
             self._leave(path_of(name))
             self._line = one or b""
             if other is not None and other.endswith(b"\0"):
@@ -223,6 +230,7 @@ class Planner:
                 self._extra(from_line(other))
             if inside is not None:
                 inside = key(self._above[-1].path) + b"\x01" if self._above and self._above[-1].path else b""
+        self._send_new()
         if self._above and self.plan.stages:
             self._above[0].touched = True  # what is staged is staged in the root
         self._leave(None)
@@ -374,16 +382,19 @@ class Planner:
         self._show("link", wanted.path)
         self._touch()
 
-    def _send_new(self, line: bytes) -> None:
-        """Send a file of one name to where nothing is; most of a tree is that, so it is not taken apart."""
-        self.plan.work.write(Work.SEND.value + line)
-        self.plan.names.write(name_of(line))
-        self.plan.sources += 1
-        self.plan.files += 1
-        size = size_of(line)
-        self.plan.size += size
-        self.plan.empty += not size
+    def _send_new(self) -> None:
+        """Send files of one name to where nothing is; most of a tree is that, so they are not taken apart."""
+        if not self._new:
+            return
+        sizes = [size_of(line) for line in self._new]
+        self.plan.work.write_all([Work.SEND.value + line for line in self._new])
+        self.plan.names.write_all([name_of(line) for line in self._new])
+        self.plan.sources += len(sizes)
+        self.plan.files += len(sizes)
+        self.plan.size += sum(sizes)
+        self.plan.empty += sizes.count(0)
         self._above[-1].touched = True
+        self._new.clear()
 
     def _send(self, wanted: Entry) -> None:
         self.plan.work.write(Work.SEND.value + self._line)
