@@ -381,6 +381,25 @@ def test_a_client_that_nobody_needed_ends_when_the_context_is_closed(server: Ser
     assert server.requests == []
 
 
+def test_who_says_when_a_client_is_needed_gets_none_earlier(server: Server, place: Place) -> None:
+    kubectl, direct = place.direct(place.kubeconfig(server.url))
+    direct.prepare(kubectl.launch(()))
+    launch = direct.launch("web", None, ("cat",), kubectl.launch(("exec", "-i", "web")))
+    stdin, ours = os.pipe()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    process = launch.start(stdin, nothing, nothing)
+    os.close(stdin)
+    os.close(nothing)
+    try:
+        assert clients() == [process.pid]
+        direct.prepare(kubectl.launch(()))
+        assert len(clients()) == 2
+    finally:
+        os.close(ours)
+        direct.close()
+        assert process.wait(SECONDS) == 0
+
+
 def test_a_client_that_died_meanwhile_is_no_loss(server: Server, place: Place) -> None:
     kubeconfig = place.kubeconfig(server.url)
     kubectl, direct = place.direct(kubeconfig)
