@@ -115,9 +115,7 @@ def write_commands(
 def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches) -> None:
     """Make the directories and further names that are new, beside what was unpacked."""
     sent: dict[bytes, bool] = {}
-    for work, line in plan.lines():
-        if work is Work.SEND:
-            continue
+    for work, line in plan.besides_sent():
         entry = from_line(line)
         if work is Work.MAKE:
             batches.add("mkdir -p --", command_name(entry.path, staging))
@@ -138,16 +136,10 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
 
 def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches, perl: bool) -> None:
     """Rename what is complete: a new directory as a whole, anything else by itself."""
-    top: bytes | None = None
-    for work, line in plan.lines():
-        name = key_of(line)
-        if top is not None and name.startswith(top):
-            continue
-        path = path_of(name)
+    for work, line in plan.lines(below=False):
+        path = path_of(key_of(line))
         if path in lost or (work is Work.JOIN and from_line(line).target in lost):
             continue
-        if work is Work.MAKE:
-            top = name + b"\x01"
         parent = command_name(_parent(path)).rstrip("/") + "/."
         if perl:
             batches.add(_RENAME, command_name(path, staging), command_name(path), parent)

@@ -98,10 +98,21 @@ class Plan:
         """Whether there is anything to do."""
         return bool(self.files or self.links or self.made or self.changed_attributes or self.deleted)
 
-    def lines(self) -> Iterator[tuple[Work, bytes]]:
-        """Return what is done entry by entry, each as the line of the entry."""
+    def lines(self, below: bool = True) -> Iterator[tuple[Work, bytes]]:
+        """Return what is done entry by entry, each as the line of the entry; maybe without what is below a new one."""
+        top: bytes | None = None
         for line in self.work.lines():
-            yield _WORKS[line[:1]], line[1:]
+            if top is not None and line.startswith(top, 1):
+                continue
+            work = _WORKS[line[:1]]
+            yield work, line[1:]
+            if work is Work.MAKE and not below:
+                top = key_of(line[1:]) + b"\x01"
+
+    def besides_sent(self) -> Iterator[tuple[Work, bytes]]:
+        """Return the same without what is sent."""
+        sent = Work.SEND.value
+        return ((_WORKS[line[:1]], line[1:]) for line in self.work.lines() if line[:1] != sent)
 
     def sent(self) -> Iterator[bytes]:
         """Return the lines of the entries whose content comes from the source."""
