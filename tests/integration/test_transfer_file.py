@@ -140,9 +140,9 @@ def test_a_killed_run_is_gone_on_with_and_one_at_work_is_left_alone(
     (left,) = parts_in(alpha.data)
     alpha.relay.up.stall_after(16 << 20)
     first = hosts.play_async([play(task)])
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + 3 * SECONDS
     while left in parts_in(alpha.data):
-        assert time.monotonic() < deadline, "the partial file is not taken over"
+        assert time.monotonic() < deadline, f"the partial file is not taken over\n{first.stdout}\n{first.stderr}"
         time.sleep(0.01)
     at_work = parts_in(alpha.data)
     passing = transfer("t", f"local:{source}", "direct:~/x")
