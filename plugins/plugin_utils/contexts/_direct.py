@@ -9,9 +9,7 @@ to it: proxies, options and ways to log in that are not known here, servers with
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import marshal
 import os
 import shutil
@@ -28,13 +26,12 @@ from urllib.parse import quote, urlencode
 from .._linux import nameless_file
 from ._base import ContextError, Launch
 from ._credentials import Login, source_of
+from ._handshake import expected_answer, new_key
 from ._kubectl import Access
 from ._login import log_in, understands
 from ._server import ServerAddress, address_of
 
 _PROTOCOL = "v5.channel.k8s.io"
-_ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455, section 1.3."""
 _PROXIES = ("http_proxy", "https_proxy")
 _OFF = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
 """What keeps kubectl from using WebSocket, and us."""
@@ -93,10 +90,10 @@ class DirectExec:
         if login is None:
             return kubectl
         address = address_of(self._context, login.server)
-        key = base64.b64encode(os.urandom(16))
+        key = new_key()
         question = {
             "request": _request(login, address, _path(login.namespace, pod, container, argv), key),
-            "accept": base64.b64encode(hashlib.sha1(key + _ACCEPT_GUID, usedforsecurity=False).digest()),
+            "accept": expected_answer(key).encode(),
             "protocol": _PROTOCOL.encode(),
             "kubectl": kubectl.argv,
         }
@@ -217,14 +214,14 @@ def _path(namespace: str, pod: str, container: str | None, argv: Sequence[str]) 
     return f"{place}?{urlencode([*query, *options.items()])}"
 
 
-def _request(login: Login, address: ServerAddress, path: str, key: bytes) -> bytes:
+def _request(login: Login, address: ServerAddress, path: str, key: str) -> bytes:
     headers = {
         "Host": address.authority,
         "User-Agent": "manifold.core",
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": key.decode(),
+        "Sec-WebSocket-Key": key,
         "Sec-WebSocket-Protocol": _PROTOCOL,
     }
     lines = [f"GET {address.path}{path} HTTP/1.1"]

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from .._required import required
 from ..contexts._base import ContextError, sentence
 from ..contexts._credentials import Login
+from ..contexts._handshake import expected_answer, new_key
 from ..contexts._login import log_in
 from ..contexts._workload import NoPod, PodKind, Target, pod_selector, unknown
 from ._errors import ForwardError, Unavailable
@@ -21,7 +22,6 @@ from ._kube_api import ApiClient, Refused, Upgraded
 from ._kube_parameters import KubeParameters
 from ._kube_target import Obj, Picture, alive_of, path_of, picture_of, resource_of, selector_of, target_of
 from ._kube_tunnel import Tunnel
-from ._websocket import expected_answer, new_key
 
 _PROTOCOL = "portforward.k8s.io"
 _TUNNEL_PROTOCOL = f"SPDY/3.1+{_PROTOCOL}"

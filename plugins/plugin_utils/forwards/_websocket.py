@@ -9,9 +9,6 @@ either encrypted or goes nowhere but to an API server.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +22,6 @@ _MASKED = 0x80
 _CONTROL = 0x08
 _NO_MASK = bytes(4)
 _LONGEST_CONTROL = 125
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
 class Opcode(IntEnum):
@@ -49,16 +45,6 @@ class Control:
 
     opcode: int
     content: bytes
-
-
-def new_key() -> str:
-    """Return a key for a handshake."""
-    return base64.b64encode(os.urandom(16)).decode()
-
-
-def expected_answer(key: str) -> str:
-    """Return the Sec-WebSocket-Accept that shows that the server has understood."""
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
 def header(opcode: Opcode, size: int) -> bytes:
