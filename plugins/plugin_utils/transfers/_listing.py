@@ -19,7 +19,7 @@ from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
 from ._plan import Plan
-from ._spool import Spool, sorted_lines
+from ._spool import Growing, Spool, sorted_lines
 
 
 class PathKind(Enum):
@@ -58,7 +58,7 @@ class Listing:
     form: str = "find"
     """What prints a list there: ``find`` or ``stat``."""
     tools: frozenset[str] = frozenset()
-    """What there is of what is not needed: ``zstd``, ``gzip``, ``perl``, ``cp``."""
+    """What there is of what is not needed: ``zstd``, ``gzip``, ``openssl``, ``blake``, ``perl``, ``cp``."""
     free: int | None = None
     """Free bytes of its file system, None if that is not known."""
     matched: bool = False
@@ -93,7 +93,7 @@ class Listing:
             self.ahead.close()
 
 
-def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listing:
+def read_listing(raw: Spool | Growing, keep: Filter, *, since_1970: bool = False) -> Listing:
     """Return what a list script printed; raise TransferError if it makes no sense.
 
     ``since_1970``: earlier times count as 1970.
@@ -105,6 +105,9 @@ def read_listing(raw: Spool, keep: Filter, *, since_1970: bool = False) -> Listi
     try:
         lines = sorted_lines(printed)
         listing.manifest.write_all(lines if _is_kept(lines, keep) else _filtered(lines, keep, listing))
+        whole = listing.kind in (PathKind.TREE, PathKind.FILE) and not listing.matched
+        if whole and listing.manifest.is_empty():  # it begins with itself
+            raise TransferError(f"the list of a {listing.kind.value} is empty; nothing can be concluded from it")
     except BaseException:
         listing.close()
         raise
@@ -129,7 +132,7 @@ def needs_since_1970(*listings: Listing) -> bool:
     return any(_BEFORE_1970.search(line) for manifest in suspects for line in manifest.lines())
 
 
-def _begin(raw: Spool, note: Callable[[bytes], object]) -> tuple[Listing, Iterator[bytes]]:
+def _begin(raw: Spool | Growing, note: Callable[[bytes], object]) -> tuple[Listing, Iterator[bytes]]:
     """Return a listing that has no entries yet, and their lines; ``note`` is called with what was printed of them."""
     chunks = raw.chunks()
     head, df, rest = _head(chunks)

@@ -258,9 +258,9 @@ def parse_stat(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
             raise TransferError(f"a list of files cannot be read at {buffer[start : start + 80]!r}")
         if ended:
             return
-        chunk = next(chunks, b"")
-        ended = not chunk
-        buffer = buffer[start:] + chunk
+        chunk = next(chunks, None)
+        ended = chunk is None
+        buffer = buffer[start:] + (chunk or b"")
 
 
 def _plain_stats(buffer: bytes, start: int) -> tuple[list[bytes], int]:

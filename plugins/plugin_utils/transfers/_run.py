@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import posixpath
 import time
@@ -26,7 +27,7 @@ from ._how import is_far
 from ._job import Job
 from ._listing import Listing, PathKind, needs_since_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
-from ._spool import Spool
+from ._spool import Growing, Spool
 from ._tree import plan_for_nothing, send_tree
 
 _LONG = 256 * 1024
@@ -159,7 +160,10 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
 def _list_both(
     request: Request, ends: Ends, one: tuple[Step, Spool], other: tuple[Step, Spool]
 ) -> tuple[Listing, Listing]:
-    """Return what both ends hold. What is near is read while the other one is still being reached."""
+    """Return what both ends hold. What is near is read while the other one is still being reached.
+
+    What comes from afar is read as it comes.
+    """
 
     def look(step: Step, raw: Spool) -> Listing:
         ends.report(step)
@@ -174,15 +178,30 @@ def _list_both(
     local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
     if local == [True, False]:
         near = aside(look_and_plan)
-        there = look(*other)
+        there = _read_as_it_comes(request, ends, *other)
         if there.kind is PathKind.ABSENT and one[1].written() > _LONG:
             is_far(ends)  # much will be sent: the way is looked at while the near end is still read
         return near(), there
     if local == [False, True]:
         near = aside(lambda: look(*other))
-        return look(*one), near()
+        return _read_as_it_comes(request, ends, *one), near()
     ends.report(one[0], other[0])
     return read_listing(one[1], request.filter), read_listing(other[1], request.filter)
+
+
+def _read_as_it_comes(request: Request, ends: Ends, step: Step, raw: Spool) -> Listing:
+    """Return what the step of a list prints, which is read meanwhile."""
+    coming = Growing(raw)
+    reading = aside(lambda: read_listing(coming, request.filter))
+    try:
+        ends.report(step)
+    except BaseException:
+        coming.whole.set()
+        with contextlib.suppress(TransferError):  # what was cut may make no sense
+            reading().close()
+        raise
+    coming.whole.set()
+    return reading()
 
 
 def _target(request: Request, src: Listing, dest: Listing) -> str:

@@ -9,12 +9,15 @@ import heapq
 import itertools
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 _RUN = 50_000
 """Lines sorted at once."""
 _CHUNK = 1 << 18
+_PAUSE = 0.01
+"""Seconds after which it is looked whether more was written to a spool."""
 
 
 class Spool:
@@ -43,15 +46,19 @@ class Spool:
         """Return how many bytes are in the file, whoever wrote them; what only this process knows does not count."""
         return os.fstat(self.file.fileno()).st_size
 
+    def is_empty(self) -> bool:
+        """Return whether this process has written nothing to it."""
+        return self.file.tell() == 0
+
     def lines(self, start: int = 0) -> Iterator[bytes]:
         """Return its lines, from an offset on. Several may read at the same time."""
-        with self._reader() as reader:
+        with self.reader() as reader:
             reader.seek(start)
             yield from reader
 
     def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Return what it holds, piece by piece, from one offset to another."""
-        with self._reader() as reader:
+        with self.reader() as reader:
             at = reader.seek(start)
             while data := reader.read(_CHUNK if end is None else min(_CHUNK, end - at)):
                 yield data
@@ -68,7 +75,8 @@ class Spool:
             before = (before + chunk)[-len(text) :]
         return -1
 
-    def _reader(self) -> BinaryIO:
+    def reader(self) -> BinaryIO:
+        """Return it opened once more, to be read from its start."""
         self.file.flush()
         return open(f"/proc/self/fd/{self.file.fileno()}", "rb")  # noqa: PTH123 -- closed by who asked
 
@@ -79,6 +87,27 @@ class Spool:
 
     def close(self) -> None:
         self.file.close()
+
+
+class Growing:
+    """A spool that somebody else still writes to."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self.whole = threading.Event()
+        """Set when nothing more will be written."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return what it holds, piece by piece, and wait for its end."""
+        with self._spool.reader() as reader:
+            while True:
+                whole = self.whole.is_set()
+                if data := reader.read(_CHUNK):
+                    yield data
+                elif whole:
+                    return
+                else:
+                    self.whole.wait(_PAUSE)
 
 
 def sorted_lines(lines: Iterable[bytes]) -> Iterable[bytes]:

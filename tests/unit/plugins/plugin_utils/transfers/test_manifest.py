@@ -70,7 +70,10 @@ def _by_stat(entry: Entry, quote: bytes) -> bytes:
 
 
 def _in_pieces(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[start : start + size] for start in range(0, len(data), size))
+    """Return all of it, with pieces that are empty: what nobody has written yet."""
+    for start in range(0, len(data), size):
+        yield b""
+        yield data[start : start + size]
 
 
 def _lines(parsed: Iterator[list[bytes]]) -> list[bytes]:
