@@ -26,10 +26,25 @@ _FEW, _FEW_BY_PERL = 128, 4096
 perl does in one process."""
 
 _RENAME = (
-    "perl -e 'while (my ($f, $t, $d) = splice @ARGV, 0, 3)"
-    ' { rename $f, $t or system("mv", "-f", "--", $f, $d) == 0 or exit 1 }\' --'
+    "perl -e 'my $half = 3 * int(@ARGV / 6); my $other = $half > 96 ? fork : undef;"
+    " @ARGV = $other ? @ARGV[0 .. $half - 1] : @ARGV[$half .. $#ARGV] if defined $other; my $bad = 0;"
+    " while (!$bad and my ($f, $t, $d) = splice @ARGV, 0, 3)"
+    ' { rename $f, $t or system("mv", "-f", "--", $f, $d) == 0 or $bad = 1 }'
+    " if ($other) { waitpid $other, 0; $bad ||= $? } exit !!$bad' --"
 )
-"""Renames entries, each with its new name and the directory of that. mv goes where a rename does not: elsewhere."""
+"""Renames entries, each with its new name and the directory of that. mv goes where a rename does not: elsewhere. Many
+are shared by two processes: to replace a file takes ext4 long, since it gives blocks to the new one first."""
+# busybox does not replace a symbolic link that it cannot follow, as one to itself or to too long a name: what leads
+# nowhere goes before.
+_MOVES = """moves() {
+for d; do :; done
+for f; do
+[ ! -L "$d/${f##*/}" ] || [ -e "$d/${f##*/}" ] || rm -f -- "$d/${f##*/}"
+done
+mv -f -- "$@"
+}
+"""
+"""Moves entries to the directory that is named last."""
 _SET_TIME = "perl -e 'while (my ($t, $p) = splice @ARGV, 0, 2) { utime $t, $t, $p or ! -e $p or die \"$p: $!\\n\" }' --"
 """Sets the times of what is there."""
 
@@ -66,6 +81,10 @@ class Batches:
         """Give out what waits."""
         for batch in list(self._waiting):
             self._flush(batch)
+
+    def define(self, function: str) -> None:
+        """Let a function be known to all that follows."""
+        self._write(function.encode())
 
     def run(self, command: str) -> None:
         """Let a command be run as it is."""
@@ -136,6 +155,8 @@ def _complete(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches
 
 def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches, perl: bool) -> None:
     """Rename what is complete: a new directory as a whole, anything else by itself."""
+    if not perl:
+        batches.define(_MOVES)
     for work, line in plan.lines(below=False):
         path = path_of(key_of(line))
         if path in lost or (work is Work.JOIN and from_line(line).target in lost):
@@ -144,7 +165,7 @@ def _move(plan: Plan, staging: str, lost: frozenset[bytes], batches: Batches, pe
         if perl:
             batches.add(_RENAME, command_name(path, staging), command_name(path), parent)
         else:
-            batches.add("mv -f --", command_name(path, staging), last=parent)
+            batches.add("moves", command_name(path, staging), last=parent)
     batches.flush()
 
 
