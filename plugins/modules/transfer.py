@@ -17,9 +17,9 @@ description:
     copied streams through the controller and never touches its disk; lists of names do, in unnamed temporary files.
   - Compares first and sends only what differs. Keeps modes, times of change in whole seconds, symbolic and hard links,
     empty directories, and for root at the destination the numbers of owner and group.
-  - What is sent gets its name only if it has the same SHA-256 at both ends, where it was read and where it arrived; the
-    archive that a tree is sent as, or the file. A file appears whole or not at all; a tree does not appear at once, but
-    file by file, or for a new directory as a whole.
+  - What is sent gets its name only if it has the same checksum at both ends, where it was read and where it arrived;
+    the archive that a tree is sent as (SHA-256 or BLAKE2b), or the file (SHA-256). A file appears whole or not at all;
+    a tree does not appear at once, but file by file, or for a new directory as a whole.
   - Needs only a POSIX C(sh) with GNU C(tar) or busybox and the usual tools at both ends, no Python.
 requirements:
   - C(ssh) on the controller, for SSH hosts.

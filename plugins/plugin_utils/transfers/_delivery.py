@@ -156,12 +156,12 @@ class Delivery:
         job.result.streams, job.result.compress = how.shards, how.packer
         if how.packer is None and how.shards == 1:  # else nobody knows where in the tree a stream is
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
-        nonce = new_nonce()
+        nonce, dest = new_nonce(), replace(job.dest.has, blake=how.blake)
         if how.shards == 1:
-            unpack = _shell.stage_script(self._make(), nonce, job.dest.has, how.packer, roots=self._roots)
+            unpack = _shell.stage_script(self._make(), nonce, dest, how.packer, roots=self._roots)
             return self._flow(self._chain(names, how, unpack, nonce, there), nonce)
         self._make_directories()
-        unpack = _shell.shard_script(self._place, nonce, job.dest.has, how.packer, roots=self._roots)
+        unpack = _shell.shard_script(self._place, nonce, dest, how.packer, roots=self._roots)
         shards = self._shards(how.shards)
         try:
             numbered = enumerate(shards, start=1)
@@ -226,7 +226,7 @@ class Delivery:
         pack = _shell.pack_script(
             job.request.src.path,
             nonce,
-            job.src.has,
+            replace(job.src.has, blake=how.blake),
             how.packer,
             sparse=self._sparse,
             several=several,

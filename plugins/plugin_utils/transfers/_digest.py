@@ -14,7 +14,7 @@ _LINE = re.compile(rf"(?:^|(?<=\n)){DIGEST} ([0-9a-f]{{32}}) (?:([0-9a-f]{{64}})
 
 
 def digest_of(step: StepResult, nonce: str) -> str | None:
-    """Return the SHA-256 of the archive that a step has seen, None if it could not say."""
+    """Return the checksum of the archive that a step has seen, None if it could not say."""
     said = [match[2] for match in _LINE.finditer(step.stderr) if match[1] == nonce]
     return said[-1] if said else None
 

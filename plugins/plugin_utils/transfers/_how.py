@@ -1,7 +1,7 @@
 # Copyright (c) 2026, manifold.core contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chooses how a tree is sent: compressed by what, in how many archives side by side."""
+"""Chooses how a tree is sent: compressed and hashed by what, in how many archives side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._errors import TransferError
 from ._job import Job
 from ._listing import PathKind
 from ._plan import Plan
-from ._shell import COPIES, PACKERS
+from ._shell import BLAKE, COPIES, OPENSSL, PACKERS
 
 _WORTH_A_LOOK = 8 << 20
 """Bytes from which on it is worth to find out how far away an end is."""
@@ -37,6 +37,8 @@ class How:
     """What compresses it; None for nothing."""
     shards: int = 1
     """How many archives are sent side by side."""
+    blake: bool = False
+    """Whether archives are hashed by BLAKE2b, and not by SHA-256."""
     copies: bool = False
     """Whether all of it is copied by ``cp``."""
 
@@ -55,10 +57,21 @@ def choose(job: Job, plan: Plan) -> How:
         return How(copies=True)
     far = not is_one_place(job) and plan.size >= _WORTH_A_LOOK and is_far(job.ends)
     shards = min(streams if streams > 1 else _FAR_SHARDS if far else 1, max(1, plan.files + plan.links))
+    blake = _suits_blake(job)
     if asked != "auto":
-        return How(asked if asked in PACKERS else None, shards)
+        return How(asked if asked in PACKERS else None, shards, blake)
     # near by, compressing takes about as long as sending does, and nobody could tell how far an archive is
-    return How(both[0] if both and far else None, shards)
+    return How(both[0] if both and far else None, shards, blake)
+
+
+def _suits_blake(job: Job) -> bool:
+    """Return whether both ends can compute BLAKE2b, and one SHA-256 only without the processor's instructions for it.
+
+    Where it is not GNU tar that packs, the same tool says SHA-256 of what is known here (_proof.py).
+    """
+    if job.src.tar != "gnu" or OPENSSL in job.src.tools & job.dest.tools:
+        return False
+    return BLAKE in job.src.tools & job.dest.tools
 
 
 def _can_copy(job: Job, plan: Plan) -> bool:

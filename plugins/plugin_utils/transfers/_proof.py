@@ -41,7 +41,7 @@ def compare_digests(job: Job, senders: Sequence[StepResult], receivers: Sequence
         sent, came = digest_of(sender, nonce), digest_of(receiver, nonce)
         if sent is not None and came is not None and sent != came:
             raise TransferError(
-                f"dest: {job.result.dest}: what arrived is not what was sent: the archive has the SHA-256 {sent} at "
+                f"dest: {job.result.dest}: what arrived is not what was sent: the archive has the checksum {sent} at "
                 f"the source, and {came} at the destination",
                 passing=True,
             )

@@ -46,7 +46,8 @@ done
 [ -d "$q" ] && [ -w "$q" ] && w=1
 case "$(tar --version 2>&1)" in *"GNU tar"*) t=gnu ;; *[Bb]usy[Bb]ox*) t=busybox ;; *) t=none ;; esac
 {form}z=
-for c in zstd gzip; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+for c in zstd gzip openssl; do command -v $c >/dev/null 2>&1 && z=$z,$c; done
+b2sum -l 256 </dev/null >/dev/null 2>&1 && z=$z,blake
 perl -e 1 >/dev/null 2>&1 && z=$z,perl
 case "$(cp --version 2>&1)" in *coreutils*) z=$z,cp ;; esac
 echo "$k $i $e $w $(id -u) $t $f ${{z:-,}} $b"
@@ -88,23 +89,43 @@ _AS_ONE = {"one": " | head -c -1024", "end": "head -c 1024 /dev/zero\n  "}
 # What root makes is root's, and no owner has to be set, unless the directory hands on its group.
 _MADE_BY_ROOT = 'o=; [ -g . ] || [ "$(id -g)" != 0 ] || o=-o\n'
 _UNPACK = "{decompress}tar -x -p {options}-f - --numeric-owner"
+# Read in large records, a small file is rarely on the edge of two, and takes one write.
+_GNU_UNPACKS = "-i -b 128 "
 
 # An archive is hashed on its way, by what reads the same bytes as it passes on. openssl uses the processor's SHA
-# instructions, where coreutils as Debian builds it does not; what is no checksum is no proof. perl passes on what it
-# gets at once, and tee in pieces of 8 KiB or less.
+# instructions, where coreutils as Debian builds it does not; what is no checksum is no proof.
 _HASHES = """s='wc -c'
 command -v sha256sum >/dev/null 2>&1 && s=sha256sum
 command -v openssl >/dev/null 2>&1 && s='openssl dgst -sha256 -r'
 """
+_BLAKE = "s='b2sum -l 256'\n"
 _TEE = "passes() { exec tee /proc/self/fd/6; }\n"
+# tee passes on 8 KiB at a time or less. perl lets the kernel give the same pages to both, by tee(2) and splice(2), or
+# passes on what it gets at once where there is neither. 1031 is F_SETPIPE_SZ.
 _PERL_TEE = r"""passes() {
-  exec perl -e 'open H, ">&=6" or exit 1;
-    while ($n = sysread STDIN, $b, 65536) {
-      for $f (*STDOUT, *H) {
-        for ($o = 0; $o < $n; $o += $w) { $w = syswrite $f, $b, $n - $o, $o; defined $w or exit 1 }
+  exec perl -MConfig -e '
+    open H, ">&=6" or exit 1;
+    my %n = (x86_64 => [275, 276], aarch64 => [76, 77], riscv64 => [76, 77], loongarch64 => [76, 77],
+      powerpc64le => [283, 284], s390x => [306, 308]);
+    my ($splice, $tee) = $Config{ptrsize} == 8 && $Config{archname} =~ /^(\w+?)-/ && $n{$1} ? @{$n{$1}} : ();
+    sub again { $!{EINTR} || $!{EAGAIN} && (select(undef, undef, undef, 0.001), 1) }
+    sub put {
+      my ($f, $o) = ($_[0], 0);
+      while ($o < $_[2]) { my $w = syswrite $f, $_[1], $_[2] - $o, $o; $o += $w || 0; defined $w || again() or exit 1 }
+    }
+    sub get { while (1) { my $n = sysread STDIN, $_[0], $_[1]; return $n if defined $n; again() or exit 1 } }
+    fcntl $_, 1031, 1 << 20 for *STDIN, *STDOUT, *H;
+    while ($tee) {
+      my $n = syscall $tee, 0, 6, 1 << 20, 0;
+      exit 0 if $n == 0;
+      if ($n < 0) { again() ? next : last }
+      while ($n > 0) {
+        my $w = $splice ? syscall $splice, 0, 0, 1, 0, $n, 0 : -1;
+        if ($w > 0) { $n -= $w }
+        elsif (!$splice || !again()) { $splice = 0; my $g = get(my $b, $n) or exit 1; put(*STDOUT, $b, $g); $n -= $g }
       }
     }
-    exit !defined $n'
+    while (my $n = get(my $b, 65536)) { put($_, $b, $n) for *STDOUT, *H }'
 }
 """
 _PACK_HASHED = r"""exec 7>&1
@@ -136,7 +157,7 @@ _RELIST = """{here}h=$({{ {listing}}} | $s)
 echo "{digest} {nonce} ${{h%% *}}" >&2
 """
 DIGEST = "manifold-digest"
-"""Begins the line on stderr by which a script says the SHA-256 of the archive that passed; a number follows."""
+"""Begins the line on stderr by which a script says the checksum of the archive that passed; a number follows."""
 _COMPRESS = {None: "", "zstd": " | zstd -q -1 -c", "gzip": " | gzip -1 -c"}
 _DECOMPRESS = {None: "", "zstd": "zstd -q -d -c | ", "gzip": "gzip -d -c | "}
 COPIES = "cp"
@@ -151,6 +172,8 @@ cd "$d" || exit {failed}
 """
 PERL = "perl"
 """Among them, too: it renames many entries, and sets many times, in one process."""
+OPENSSL, BLAKE = "openssl", "blake"
+"""What computes checksums: ``openssl``, and a ``b2sum`` that can make them as long as those of SHA-256."""
 PACKERS = ("zstd", "gzip")
 """What an archive may be compressed by, the faster one first."""
 
@@ -193,11 +216,13 @@ class Tools:
     root: bool = True
     """Whether the user is root."""
     perl: bool = False
+    blake: bool = False
+    """Whether archives are hashed by BLAKE2b, and not by SHA-256."""
 
     @property
     def hasher(self) -> str:
         """The functions by which an archive is hashed on its way."""
-        return _HASHES + (_PERL_TEE if self.perl else _TEE)
+        return (_BLAKE if self.blake else _HASHES) + (_PERL_TEE if self.perl else _TEE)
 
 
 def sums_script(root: str) -> str:
@@ -226,7 +251,9 @@ def pack_script(
     if tools.tar != "gnu":
         pack = _BATCHES.format(digest=DIGEST, nonce=states, **(_SEVERAL if several else _AS_ONE)) + ":\n"
     # the exit status is that of tar, which tells of changes, and not that of what compresses
-    hashed = _PACK_HASHED.format(pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks else "")
+    hashed = _PACK_HASHED.format(
+        pack=pack, compress=_COMPRESS[packer], blocks=_BLOCKS if blocks and not tools.perl else ""
+    )
     hashed = tools.hasher + hashed + _DIGEST.format(digest=DIGEST, nonce=nonce, failed=FAILED)
     return _HEAD + _CD.format(path=path_word(root), failed=FAILED) + hashed + "exit $r\n"
 
@@ -262,7 +289,7 @@ def copy_script(src: str, make: str, batch: int, relist: str, form: str) -> str:
 
 def _unpack(tools: Tools, packer: str | None = None, *, roots: bool = False) -> str:
     owners = "$o " if roots else "" if tools.root else "-o "
-    options = owners + ("-i " if tools.tar == "gnu" else "")
+    options = owners + (_GNU_UNPACKS if tools.tar == "gnu" else "")
     return _UNPACK.format(decompress=_DECOMPRESS[packer], options=options)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _ho
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint import Endpoint
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
+
+from unit.tools import without
 
 
 class _With(LocalContext):
@@ -40,16 +41,6 @@ def src(tmp_path: Path) -> Path:
         (root / f"d{number % 3}" / f"{number}").write_bytes(b"row %d\n" % number * 40_000)
     (root / "link").symlink_to("d0")
     return root
-
-
-def _without(folder: Path, *missing: str) -> Path:
-    """Return a folder with the programs of this machine but some."""
-    folder.mkdir()
-    for place in os.defpath.split(":"):
-        for program in Path(place).iterdir() if Path(place).is_dir() else ():
-            if program.name not in missing and not (folder / program.name).exists():
-                (folder / program.name).symlink_to(program)
-    return folder
 
 
 def _sent(src: Path, dest: Path, programs: Path | None = None, **more: Any) -> Result:
@@ -78,7 +69,7 @@ def test_a_tree_arrives_however_it_is_sent(src: Path, tmp_path: Path, compress: 
 
 
 def test_what_an_end_lacks_is_refused_if_it_was_asked_for(src: Path, tmp_path: Path) -> None:
-    programs = _without(tmp_path / "bin", "zstd")
+    programs = without(tmp_path / "bin", "zstd")
     refused = _sent(src, tmp_path / "asked", programs, compress="zstd")
     assert refused.failure == "compress: context 'two' has no zstd, but gzip. Install it there, or set 'auto'."
     assert not (tmp_path / "asked").exists()
@@ -89,7 +80,7 @@ def test_over_a_long_way_there_are_several_archives_and_gzip_is_better_than_noth
 ) -> None:
     monkeypatch.setattr(_how, "_WORTH_A_LOOK", 0)
     monkeypatch.setattr(_how, "is_far", lambda _ends: True)
-    result = _sent(src, tmp_path / "far", _without(tmp_path / "bin", "zstd"))
+    result = _sent(src, tmp_path / "far", without(tmp_path / "bin", "zstd"))
     assert (result.failure, result.compress, result.streams) == (None, "gzip", 4)
     assert _same(src, tmp_path / "far")
 
@@ -97,3 +88,13 @@ def test_over_a_long_way_there_are_several_archives_and_gzip_is_better_than_noth
 def test_near_by_nothing_is_compressed_unless_asked_for(src: Path, tmp_path: Path) -> None:
     result = _sent(src, tmp_path / "dest")
     assert (result.failure, result.compress, result.streams) == (None, None, 1)
+
+
+def test_what_passed_is_hashed_by_b2sum_where_an_end_has_no_openssl(src: Path, tmp_path: Path) -> None:
+    # without a checksum of the archive, that of each file would be asked for
+    result = _sent(src, tmp_path / "dest", without(tmp_path / "bin", "openssl", "sha256sum"))
+    assert result.failure is None
+    assert _same(src, tmp_path / "dest")
+    refused = _sent(src, tmp_path / "other", without(tmp_path / "less", "openssl", "sha256sum", "b2sum"))
+    assert refused.failure
+    assert not (tmp_path / "other").exists()

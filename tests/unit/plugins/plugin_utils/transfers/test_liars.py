@@ -21,6 +21,8 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._endpoint 
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._run import run_transfer
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec import Request, Result
 
+from unit.tools import without
+
 # What is put before and behind the honest archive: name, type as tarfile has it, target. A text in the place of the
 # type is the content of a file. OUT is a directory that belongs to nobody here.
 EVIL: dict[str, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]] = {
@@ -223,14 +225,16 @@ def test_a_file_of_a_tree_that_changes_meanwhile_is_reported_and_left_as_it_was(
     assert arrived.read_text() == (tmp_path / "src" / "changes").read_text()
 
 
+@pytest.mark.parametrize("hidden", ["", "openssl", "openssl b2sum", "openssl perl"])
 @pytest.mark.parametrize("there", [False, True], ids=["nothing there", "something there"])
-def test_a_tree_that_was_changed_on_its_way_is_not_put_in_place(tmp_path: Path, there: bool) -> None:
+def test_a_tree_that_was_changed_on_its_way_is_not_put_in_place(tmp_path: Path, there: bool, hidden: str) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "file").write_text("the CONTENT of it")
     if there:
         (tmp_path / "dest").mkdir()
         (tmp_path / "dest" / "file").write_text("older")
-    result = _transfer(_Garbling("src"), tmp_path / "src", LocalContext("dest"), tmp_path / "dest")
+    dest = _With("dest", str(without(tmp_path / "bin", *hidden.split())))
+    result = _transfer(_Garbling("src"), tmp_path / "src", dest, tmp_path / "dest")
     assert result.failure and "what arrived is not what was sent" in result.failure, result
     found = {str(path.relative_to(tmp_path)): path.read_text() for path in (tmp_path / "dest").rglob("*")}
     assert found == ({"dest/file": "older"} if there else {})

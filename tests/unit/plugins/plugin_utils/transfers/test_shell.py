@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import stat
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _shell
+from ansible_collections.manifold.core.plugins.plugin_utils.transfers import _apply, _shell
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._apply import Batches
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._filter import Filter, make_filter
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._listing import Listing, PathKind, read_listing
@@ -124,6 +127,82 @@ def test_checksums_are_those_of_the_files(shell: Shell, tree: Path) -> None:
     assert list(sums(asked, iter([done.stdout]))) == [*zip(paths, expected, strict=True), (b"gone", None)]
     alone = shell.run(_shell.sum_file_script(str(tree / "new\nline")))
     assert alone.stdout[:64] == expected[paths.index(b"new\nline")]
+
+
+@pytest.mark.parametrize("perl", [True, False])
+@pytest.mark.parametrize("comes_from", ["file", "pipe", "socket"])
+@pytest.mark.parametrize("goes_to", ["file", "end of a file", "pipe", "socket"])
+def test_what_is_passed_on_is_what_is_hashed(tmp_path: Path, comes_from: str, goes_to: str, perl: bool) -> None:
+    content = os.urandom(3_333_333)
+    (tmp_path / "in").write_bytes(content)
+    passing = "x=$({ { ( passes ) && echo passed >&5; } 6>&1 >&7 | cat >hashed; } 5>&1)\necho $x >&2"
+    (tmp_path / "script").write_text(f"{_shell.Tools(perl=perl).hasher}\nexec 7>&1\n{passing}")
+    source = {"file": "sh ./script <in", "pipe": "cat in | sh ./script", "socket": "sh ./script"}[comes_from]
+    target = {"file": ">out", "end of a file": ">>out", "pipe": "| cat >out", "socket": ""}[goes_to]
+    feeder, reader = socket.socketpair(), socket.socketpair()
+    taken: list[bytes] = []
+
+    def feed() -> None:
+        if comes_from == "socket":
+            feeder[0].sendall(content)
+        feeder[0].close()
+
+    def take() -> None:
+        while data := reader[0].recv(1 << 16):
+            taken.append(data)
+        reader[0].close()
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (feed, take)]
+    for thread in threads:
+        thread.start()
+    with feeder[1], reader[1]:
+        line = ["bash", "-o", "pipefail", "-c", f"{source} {target}"]
+        done = subprocess.run(
+            line,
+            cwd=tmp_path,
+            stdin=feeder[1].fileno(),
+            stdout=reader[1].fileno(),
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    for thread in threads:
+        thread.join()
+    assert (done.returncode, done.stderr) == (0, "passed\n")
+    came = b"".join(taken) if goes_to == "socket" else (tmp_path / "out").read_bytes()
+    assert came == content
+    assert (tmp_path / "hashed").read_bytes() == content
+
+
+@pytest.mark.parametrize("missing", [None, 3, 90])
+def test_many_renames_are_all_done_or_fail(tmp_path: Path, missing: int | None) -> None:
+    words = []
+    for number in range(100):
+        if number != missing:
+            (tmp_path / f"from-{number}").write_text(str(number))
+        words += [f"from-{number}", f"to-{number}", "."]
+    done = subprocess.run(
+        ["sh", "-c", " ".join([_apply._RENAME, *words])], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode == 0) is (missing is None)
+    if missing is None:
+        held = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert held == {f"to-{number}": str(number) for number in range(100)}
+
+
+def test_what_is_moved_replaces_links_that_lead_nowhere(shell: Shell, tmp_path: Path) -> None:
+    for folder in ("from", "to"):
+        (tmp_path / folder).mkdir()
+    for name, target in (("itself", "itself"), ("long", "x" * 300), ("nothing", "nowhere"), ("-f", "-f")):
+        (tmp_path / "from" / name).write_text(name)
+        (tmp_path / "to" / name).symlink_to(target)
+    words = "./from/itself ./from/long ./from/nothing ./from/-f ./to/."
+    done = shell.run(f"cd '{tmp_path}' || exit\n{_apply._MOVES}moves {words}\n")
+    assert done.returncode == 0, done.stderr
+    held = {path.name: path.read_text() for path in (tmp_path / "to").iterdir() if not path.is_symlink()}
+    assert held == {name: name for name in ("itself", "long", "nothing", "-f")}
+    assert list((tmp_path / "from").iterdir()) == []
+    assert shell.run(f"cd '{tmp_path}' || exit\n{_apply._MOVES}moves ./from/gone ./to/.\n").returncode != 0
 
 
 def test_exactly_what_is_named_arrives(shell: Shell, tree: Path, tmp_path: Path) -> None:
