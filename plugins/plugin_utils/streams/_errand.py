@@ -87,7 +87,7 @@ class _Running:
             return
         self._started = True
         try:
-            self.stage.start()
+            self.stage.start(alone=True)
         except ContextError as exc:
             self.fail(exc.cause, exc.remedy)
 

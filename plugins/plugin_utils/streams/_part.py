@@ -18,6 +18,7 @@ from ._loop import Loop
 from ._marker import Mark, new_nonce
 from ._ranges import CHANGED_MEANWHILE
 from ._result import SinkResult
+from ._shells import Shells
 from ._spec import Step
 from ._stage import BareStage, Stage
 
@@ -178,10 +179,17 @@ def _together(sources: Sequence[Part]) -> Flow:
 
 
 def make_part(
-    step: Step, context: Context, writer: Part | None, loop: Loop, operation: str, how: _shell.SinkScript
+    step: Step,
+    context: Context,
+    writer: Part | None,
+    loop: Loop,
+    operation: str,
+    how: _shell.SinkScript,
+    shells: Shells | None = None,
 ) -> Part:
     """Return the part for a step, not started, joined to the part it reads from."""
-    nonce = new_nonce()
+    shell = shells.take(context) if shells is not None and not step.bare else None
+    nonce = shell.nonce if shell is not None else new_nonce()
     sink = None
     if step.dest is not None:
         temporary = step.partial or f"{operation}.{owner()}"
@@ -190,7 +198,7 @@ def make_part(
         stage: Stage = BareStage(step.name, context, step.argv, nonce, loop)
     else:
         script = _script(step, nonce, context, sink, how, has_input=writer is not None)
-        stage = Stage(step.name, context, script, nonce, loop)
+        stage = Stage(step.name, context, script, nonce, loop, shell=shell)
     part = Part(step, context, stage, writer, sink=sink)
     if writer is not None:
         writer.readers.append(part)

@@ -31,6 +31,7 @@ from ._marker import MARK_LENGTH, new_nonce
 from ._part import Part, Proof, StepFailed, flows, make_part
 from ._pump import CHUNK, CapturePump, CopyPump, FilePump, Pump, SplicePump
 from ._result import PipelineResult
+from ._shells import Shells
 from ._space import free_bytes
 from ._spec import Step
 from ._stage import Phase, Stage, StageRefused
@@ -89,6 +90,11 @@ class Options:
     """Says how far it is."""
     keep_contexts: bool = False
     """Whether the contexts stay open: more is going to run there."""
+    at_once: bool = False
+    """Whether a command by itself begins without being told to, which saves a round trip. When its start fails it may
+    have begun; nobody may be asked before, and nothing checked."""
+    shells: Shells | None = None
+    """Where stages find shells that were started ahead."""
     when_ready: WhenReady | None = None
     """Asked once every stage waits for its turn, before anything moves; what it raises ends the run."""
 
@@ -211,6 +217,7 @@ class _Run:
                 self._loop,
                 operation,
                 how,
+                options.shells,
             )
             by_name[step.name] = part
             self.parts.append(part)
@@ -220,15 +227,18 @@ class _Run:
         """Return the stages that end others when this process is killed, where nothing else would."""
         kept: dict[int, list[Part]] = {}
         for part in self.parts:
-            reads = part.writer is not None and not part.is_sink and not part.step.bare
+            step = part.step
+            reads = part.writer is not None and not part.is_sink and not step.bare and not step.ends_alone
             if reads and part.context.outlives_connection:
                 kept.setdefault(id(part.context), []).append(part)
         keepers = []
         for parts in kept.values():
-            nonce = new_nonce()
-            script = _shell.keeper_script(nonce, [part.stage.nonce for part in parts])
             first = parts[0]
-            keepers.append(Stage(first.step.name, first.context, script, nonce, self._loop, _shell.KEEPER))
+            shell = self.options.shells.take(first.context) if self.options.shells is not None else None
+            nonce = shell.nonce if shell is not None else new_nonce()
+            script = _shell.keeper_script(nonce, [part.stage.nonce for part in parts])
+            stage = Stage(first.step.name, first.context, script, nonce, self._loop, _shell.KEEPER, shell=shell)
+            keepers.append(stage)
         return keepers
 
     @property
@@ -294,9 +304,10 @@ class _Run:
     def _start(self) -> None:
         limit = time.monotonic() + self.options.connect_timeout
         deadline = limit if self._deadline is None else min(limit, self._deadline)
+        alone = self.options.at_once and len(self.parts) == 1 and not self._keepers
         for part in reversed(self._active):
             try:
-                part.stage.start()
+                part.stage.start(alone=alone)
             except ContextError as exc:
                 self._fail(part, part.failed(f"{exc.operation}: {exc.cause}", exc.remedy))
         for keeper in self._keepers:

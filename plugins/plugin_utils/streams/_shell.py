@@ -55,6 +55,11 @@ def bootstrap(nonce: str, label: str = "manifold") -> str:
     return f"exec /bin/sh -c {quote(_BOOTSTRAP.format(end=nonce))} {quote(label[:_LABEL_LENGTH])}"
 
 
+def label_of(step: str) -> str:
+    """Return what a process list says of the shell of a step."""
+    return f"manifold step {step}"
+
+
 def go(arguments: Sequence[str] = ()) -> bytes:
     """Return what a stage waits for between its checks and its command; the arguments hold no white space."""
     return " ".join(("go", *arguments)).encode() + b"\n"

@@ -104,6 +104,8 @@ class Step:
     """Whose temporary a sink with extents writes to. It is the caller's to commit, and stays whatever happens."""
     counts: bool = True
     """Whether a command counts its input where the transport may lose the end of it; else somebody else has to see."""
+    ends_alone: bool = False
+    """Whether a command whose input is cut does no harm, and ends by itself; else it is ended with its connection."""
     sparse: bool = False
     """Whether a sink with extents makes holes of zeros."""
 

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from .._linux import bytes_in_pipe, make_pipe, open_process
+from .._linux import bytes_in_pipe, open_process
 from .._required import required
-from ..contexts._base import Context, ContextError, Launch
+from ..contexts._base import Context, Launch
 from . import _shell
 from ._loop import READ, WRITE, Loop
 from ._marker import Mark, parse_mark
 from ._pump import Pump, Wait
+from ._shells import Shell, start_shell
 
 STDERR_LIMIT = 16384
 """How many of the last bytes of a stage's stderr are kept."""
@@ -72,10 +73,14 @@ class Stage:
         loop: Loop,
         label: str | None = None,
         stderr_limit: int = STDERR_LIMIT,
+        shell: Shell | None = None,
     ) -> None:
+        """``shell``: one that was started ahead, with the same nonce; it is the stage's from now on."""
         self.name = name
+        self._ahead = shell
+        self._alone = False
         self._stderr_limit = stderr_limit
-        self._label = label or f"manifold step {name}"
+        self._label = label or _shell.label_of(name)
         self.context = context
         self.nonce = nonce
         self.phase = Phase.STARTING
@@ -114,46 +119,29 @@ class Stage:
 
     # -- starting ------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the process; raise ContextError if the program that reaches the context is not there."""
-        self._run(lambda: self.context.launch(_shell.bootstrap(self.nonce, self._label)))
+    def start(self, *, alone: bool = False) -> None:
+        """Start the process; raise ContextError if the program that reaches the context is not there.
+
+        ``alone``: no other stage has to be ready before the command runs. It need not wait to be told then, which
+        takes as long as a round trip, unless another shell may have to be started for the one it has got.
+        """
+        self._alone = alone and self._ahead is None
+        self._run(lambda: self.context.launch(_shell.bootstrap(self.nonce, self._label)), self._ahead)
         if self._launch is not None and self._launch.dialog is None:
             self._send_preamble()
 
-    def _run(self, launch: Callable[[], Launch]) -> None:
+    def _run(self, launch: Callable[[], Launch], ahead: Shell | None = None) -> None:
         self._started = time.monotonic()
-        stdin, self.stdin = make_pipe()
-        self._stdout_fd, stdout = make_pipe()
-        self._stderr_fd, stderr = os.pipe2(os.O_CLOEXEC)
-        try:
-            self._launch = launch()
-            self._process = self._spawn(self._launch, stdin, stdout, stderr)
-        finally:
-            for fd in (stdin, stdout, stderr):
-                os.close(fd)
-            if self._launch is not None:
-                self._launch.started()
-        for fd in (self.stdin, self._stdout_fd, self._stderr_fd):
-            os.set_blocking(fd, False)
+        shell = ahead or start_shell(self.context.name, launch)
+        self.stdin, self._stdout_fd, self._stderr_fd = shell.stdin, shell.stdout, shell.stderr
+        self._launch, self._process = shell.launch, shell.process
         self._pid_fd = open_process(self._process.pid)
         self._loop.watch(self._stderr_fd, READ, self._on_stderr)
         self._loop.watch(self._pid_fd, READ, self._on_exit)
 
-    def _spawn(self, launch: Launch, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-        try:
-            return launch.start(stdin, stdout, stderr)
-        except OSError as exc:
-            program = launch.argv[0].decode(errors="replace")
-            raise ContextError(
-                self.context.name,
-                f"starting {program}",
-                exc.strerror or str(exc),
-                f"Install {program} on this machine and put it on PATH.",
-            ) from exc
-
     def _send_preamble(self) -> None:
         self._preamble_sent = True
-        self._send(_shell.preamble(self._script, self.nonce))
+        self._send(_shell.preamble(self._script, self.nonce) + (_shell.go() if self._alone else b""))
 
     def _send(self, data: bytes) -> None:
         self._outbox += data
@@ -253,7 +241,8 @@ class Stage:
         """Let the command run, with arguments for its script, and move what it prints with ``pump``."""
         self.pump = pump
         self.phase = Phase.RUNNING
-        self._send(_shell.go(arguments))
+        if not self._alone:
+            self._send(_shell.go(arguments))
         self._on_pump()
 
     def _on_pump(self) -> int:
@@ -305,9 +294,20 @@ class Stage:
         if self._stderr_fd is not None:
             while bytes_in_pipe(self._stderr_fd) > 0:
                 self._on_stderr()
-        if self.phase in (Phase.STARTING, Phase.READY):
+        if self._ahead is not None and self.phase is Phase.STARTING:
+            self._start_anew()
+            return 0
+        if self.phase is Phase.STARTING or (self.phase is Phase.READY and not self._alone):
             self._explain_exit()
         return self._on_pump()
+
+    def _start_anew(self) -> None:
+        """Start another shell for the one that was started ahead: what became of it is no failure of this stage."""
+        self.kill()
+        self._ahead, self.status = None, None
+        self._outbox, self._preface = b"", b""
+        self._password_sent = self._preamble_sent = False
+        self.start()
 
     def _explain_exit(self) -> None:
         if self.phase is Phase.READY:
@@ -368,6 +368,9 @@ class Stage:
 
     def kill(self) -> None:
         """End the local process and its group, and close every descriptor. Never fails, may be called twice."""
+        if self._ahead is not None and self._process is None:
+            self._ahead.end()
+            self._ahead = None
         if self._process is not None and self.status is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -393,8 +396,9 @@ class BareStage(Stage):
         super().__init__(name, context, "", nonce, loop)
         self._argv = argv
 
-    def start(self) -> None:
+    def start(self, *, alone: bool = False) -> None:
         """Only see whether the context can run programs like that; raise ContextError if it cannot."""
+        del alone
         self.context.launch_argv(self._argv).started()
         self.phase = Phase.READY
 

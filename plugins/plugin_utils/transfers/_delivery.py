@@ -23,7 +23,7 @@ from ._errors import TransferError
 from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
-from ._listing import Listing, PathKind, read_listing
+from ._listing import Listing, PathKind, Reading
 from ._manifest import from_line, is_roots, key_of, name_of
 from ._plan import Plan, Rules
 from ._progress import Member
@@ -33,8 +33,8 @@ from ._sums import unasked, unproven
 
 _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
-PACK, UNPACK = "pack", "unpack"
-"""The steps that make an archive and take it apart."""
+PACK, UNPACK, PLACE = "pack", "unpack", "put in place"
+"""The steps that make an archive, take it apart, and give what was in it its names."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
 
@@ -107,9 +107,14 @@ class Delivery:
                 names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            known = self._copy(names, there) if how.copies else self._stream(how, names, there)
+            reading = Reading(there, Filter())
+            try:
+                known = self._copy(names, there) if how.copies else self._stream(how, names, there)
+            except BaseException:
+                reading.drop()
+                raise
             self._makes = ""
-            arrived = read_listing(there, Filter())
+            arrived = reading.done()
             try:
                 return self._unproven(arrived, known, copied=how.copies)
             finally:
@@ -204,6 +209,8 @@ class Delivery:
         """Send archives, and return what their steps tell."""
         job, ends = self._job, self._job.ends
         result = ends.attempt(steps, metered=True)
+        if result.failed_step is None:
+            ends.expect(ends.dest, PLACE)
         packs = _steps(result, PACK)
         whole = compare_digests(job, packs, _steps(result, UNPACK), nonce)
         if result.failed_step is not None:
@@ -236,8 +243,8 @@ class Delivery:
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
         receiver = ends.command(f"{UNPACK}{suffix}", ends.dest, unpack, sender.name, output)
-        # its checksum says whether all of it has arrived
-        return [source, sender, replace(receiver, counts=False)]
+        # its checksum says whether all of it has arrived; what does is nothing yet
+        return [source, sender, replace(receiver, counts=False, ends_alone=True)]
 
     def _shards(self, count: int) -> list[Spool]:
         """Return the names of what is sent in so many lists, of about the same size together."""
@@ -296,7 +303,8 @@ class Delivery:
             if not commands.file.tell() and not self._plan.stages:
                 return
             script = _shell.apply_script(job.root, self._makes == "root", job.request.create_parents)
-            ends.report(ends.command("put in place", ends.dest, script, NAMES), names=commands)
+            step = ends.command(PLACE, ends.dest, script, NAMES)
+            ends.report(replace(step, ends_alone=True), names=commands)  # what is cut of a line is not done
         finally:
             commands.close()
 

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..contexts._base import Context, ContextError, sentence
+from ..contexts._base import Context, ContextError, ContextKind, sentence
 from ..contexts._local import LocalContext
 from ..streams._errand import Errand, run_errands
 from ..streams._pipeline import Options, WhenReady, run_pipeline
 from ..streams._result import PipelineResult, StepResult
+from ..streams._shell import label_of
+from ..streams._shells import Shells
 from ..streams._spec import Step, StepKind
 from . import _shell
 from ._digest import without_digests
@@ -52,6 +54,7 @@ class Ends:
         self._started = started
         self._steps: dict[tuple[str, str], StepResult] = {}
         self._answers: dict[str, float] = {}
+        self._shells = Shells()
         self.far: bool | None = None
         """Whether a round trip to one of them takes long; None if nobody has looked."""
         self.src = End("source", place(request.src))
@@ -76,12 +79,19 @@ class Ends:
 
     def suspect(self) -> None:
         """Let both ends be looked for anew: a connection was lost there."""
+        self._shells.end()
         for context in self._contexts.values():
             context.suspect()
+
+    def expect(self, end: End, step: str) -> None:
+        """Let a shell be started at an end that was reached before: a step is about to run there."""
+        if end.context.kind is not ContextKind.LOCAL:
+            self._shells.start(end.context, label_of(step))
 
     def close(self) -> None:
         """Take away the progress, and free what the contexts hold on this machine."""
         self.progress.finish()
+        self._shells.close()
         for context in {id(context): context for context in self._contexts.values()}.values():
             context.close()
 
@@ -114,6 +124,8 @@ class Ends:
             meter=self.progress.of(steps, moves=metered),
             stdout_limit=0,
             keep_contexts=True,
+            at_once=when_ready is None,
+            shells=self._shells,
             when_ready=when_ready,
         )
         result = run_pipeline(steps, self._resolve, options)

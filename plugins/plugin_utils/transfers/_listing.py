@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import hashlib
 import itertools
 import re
@@ -15,6 +16,7 @@ from enum import Enum
 
 from ..streams._space import free_bytes
 from . import _shell
+from ._aside import aside
 from ._errors import TransferError
 from ._filter import Filter
 from ._manifest import Kind, key_of, kind_of, parse_find, parse_stat, path_of
@@ -113,6 +115,24 @@ def read_listing(raw: Spool | Growing, keep: Filter, *, since_1970: bool = False
         raise
     listing.printed = digest.hexdigest()
     return listing
+
+
+class Reading:
+    """Reads what a list script prints while it is printed."""
+
+    def __init__(self, raw: Spool, keep: Filter) -> None:
+        self._coming = Growing(raw)
+        self._result = aside(lambda: read_listing(self._coming, keep))
+
+    def done(self) -> Listing:
+        """Return it, once all of it has been printed; raise TransferError if it makes no sense."""
+        self._coming.whole.set()
+        return self._result()
+
+    def drop(self) -> None:
+        """Forget it: whoever prints it has failed, and what was cut may make no sense at all."""
+        with contextlib.suppress(Exception):
+            self.done().close()
 
 
 def printed_again(raw: Spool) -> str:

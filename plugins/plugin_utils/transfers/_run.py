@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import posixpath
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..contexts._base import Context, ContextError, ContextKind
@@ -25,9 +24,9 @@ from ._file import send_file
 from ._glob import choose_commands, expanded
 from ._how import is_far
 from ._job import Job
-from ._listing import Listing, PathKind, needs_since_1970, read_listing
+from ._listing import Listing, PathKind, Reading, needs_since_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
-from ._spool import Growing, Spool
+from ._spool import Spool
 from ._tree import plan_for_nothing, send_tree
 
 _LONG = 256 * 1024
@@ -160,48 +159,52 @@ def _list(request: Request, ends: Ends) -> tuple[Listing, Listing]:
 def _list_both(
     request: Request, ends: Ends, one: tuple[Step, Spool], other: tuple[Step, Spool]
 ) -> tuple[Listing, Listing]:
-    """Return what both ends hold. What is near is read while the other one is still being reached.
+    """Return what both ends hold. What is near is read while the other one is still being reached."""
 
-    What comes from afar is read as it comes.
-    """
+    def look(*lists: tuple[Step, Spool]) -> list[Listing]:
+        return _read_as_they_come(request, ends, lists)
 
-    def look(step: Step, raw: Spool) -> Listing:
-        ends.report(step)
-        return read_listing(raw, request.filter)
-
-    def look_and_plan() -> Listing:
-        source = look(*one)
+    def look_and_plan() -> list[Listing]:
+        (source,) = look(one)
         if source.kind is PathKind.TREE and not other[1].written():
             source.ahead = plan_for_nothing(request, source)
-        return source
+        return [source]
+
+    def expect_all(there: Listing) -> None:
+        if there.kind is PathKind.ABSENT and not request.check_mode:
+            ends.expect(ends.dest, "receive")
 
     local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
     if local == [True, False]:
         near = aside(look_and_plan)
-        there = _read_as_it_comes(request, ends, *other)
+        (there,) = look(other)
+        expect_all(there)
         if there.kind is PathKind.ABSENT and one[1].written() > _LONG:
             is_far(ends)  # much will be sent: the way is looked at while the near end is still read
-        return near(), there
+        return near()[0], there
     if local == [False, True]:
-        near = aside(lambda: look(*other))
-        return _read_as_it_comes(request, ends, *one), near()
-    ends.report(one[0], other[0])
-    return read_listing(one[1], request.filter), read_listing(other[1], request.filter)
+        near = aside(lambda: look(other))
+        return look(one)[0], near()[0]
+    src, dest = look(one, other)
+    expect_all(dest)
+    return src, dest
 
 
-def _read_as_it_comes(request: Request, ends: Ends, step: Step, raw: Spool) -> Listing:
-    """Return what the step of a list prints, which is read meanwhile."""
-    coming = Growing(raw)
-    reading = aside(lambda: read_listing(coming, request.filter))
+def _read_as_they_come(request: Request, ends: Ends, lists: Sequence[tuple[Step, Spool]]) -> list[Listing]:
+    """Return what steps print that list an end each; it is read meanwhile."""
+    readings = [Reading(raw, request.filter) for _step, raw in lists]
+    listings: list[Listing] = []
     try:
-        ends.report(step)
+        ends.report(*(step for step, _raw in lists))
+        while readings:
+            listings.append(readings.pop(0).done())
     except BaseException:
-        coming.whole.set()
-        with contextlib.suppress(TransferError):  # what was cut may make no sense
-            reading().close()
+        for reading in readings:
+            reading.drop()
+        for listing in listings:
+            listing.close()
         raise
-    coming.whole.set()
-    return reading()
+    return listings
 
 
 def _target(request: Request, src: Listing, dest: Listing) -> str:

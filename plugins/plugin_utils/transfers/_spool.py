@@ -16,7 +16,7 @@ from typing import BinaryIO
 _RUN = 50_000
 """Lines sorted at once."""
 _CHUNK = 1 << 18
-_PAUSE = 0.01
+_PAUSE = 0.02
 """Seconds after which it is looked whether more was written to a spool."""
 
 

@@ -20,6 +20,7 @@ from ansible_collections.manifold.core.plugins.plugin_utils.streams._loop import
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._marker import Mark
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._pump import CapturePump
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._shell import Surroundings
+from ansible_collections.manifold.core.plugins.plugin_utils.streams._shells import Shells
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._stage import (
     STDERR_LIMIT,
     Phase,
@@ -205,7 +206,7 @@ def test_a_stage_lingers_while_something_keeps_its_connection_open(
 
 
 def test_a_script_larger_than_a_pipe_reaches_its_shell(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{Stage.__module__}.make_pipe", lambda: make_pipe(4096))
+    monkeypatch.setattr(f"{Shells.__module__}.make_pipe", lambda: make_pipe(4096))
     script = "# " + "x" * 20_000 + "\n" + _shell.source_script(NONCE, "echo data", Surroundings())
     stage = Stage("dump", LocalContext("local"), script, NONCE, loop)
     stage.start()
