@@ -233,12 +233,10 @@ class _Run:
                 kept.setdefault(id(part.context), []).append(part)
         keepers = []
         for parts in kept.values():
-            first = parts[0]
-            shell = self.options.shells.take(first.context) if self.options.shells is not None else None
-            nonce = shell.nonce if shell is not None else new_nonce()
+            nonce = new_nonce()
             script = _shell.keeper_script(nonce, [part.stage.nonce for part in parts])
-            stage = Stage(first.step.name, first.context, script, nonce, self._loop, _shell.KEEPER, shell=shell)
-            keepers.append(stage)
+            first = parts[0]
+            keepers.append(Stage(first.step.name, first.context, script, nonce, self._loop, _shell.KEEPER))
         return keepers
 
     @property

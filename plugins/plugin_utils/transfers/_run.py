@@ -17,6 +17,7 @@ from ..operations._identity import new_operation_id
 from ..streams._spec import Step
 from . import _shell
 from ._aside import aside
+from ._delivery import UNPACK
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
 from ._errors import SpecError, TransferError
@@ -172,7 +173,7 @@ def _list_both(
 
     def expect_all(there: Listing) -> None:
         if there.kind is PathKind.ABSENT and not request.check_mode:
-            ends.expect(ends.dest, "receive")
+            ends.expect(ends.dest, UNPACK if request.src.follows else "receive")
 
     local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
     if local == [True, False]:
