@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.manifold.core.plugins.module_utils.multinic import _files
+from ansible_collections.manifold.core.plugins.module_utils.multinic._apply import perform
 from ansible_collections.manifold.core.plugins.module_utils.multinic._backends import choose
 from ansible_collections.manifold.core.plugins.module_utils.multinic._claims import claims
 from ansible_collections.manifold.core.plugins.module_utils.multinic._guarded import take
 from ansible_collections.manifold.core.plugins.module_utils.multinic._model import Interface
 from ansible_collections.manifold.core.plugins.module_utils.multinic._networkmanager import NetworkManager as Backend
 from ansible_collections.manifold.core.plugins.module_utils.multinic._restore import put_back
+from ansible_collections.manifold.core.plugins.module_utils.multinic._steps import Command
 
 from integration.nodes import NodeSystem, write
 from testbed.net.network_manager import NetworkManager
@@ -151,7 +153,8 @@ def test_a_change_holds_on_a_link_that_networkmanager_runs(node: Callable[..., N
 def test_a_nic_keeps_its_profile_under_another_name(node: Callable[..., Node], address: str) -> None:
     nic = Nic(node("node1"), boot=_wanted(address=address))
     nic.ip("link set multinic0 down", "link set multinic0 name multinic4", "link set multinic4 up")
-    nic.ip(f"address replace {address} dev multinic4")
+    # for some milliseconds NetworkManager may forbid IPv6 on it
+    perform(nic.system, Command(("ip", "address", "replace", address, "dev", "multinic4")))
     old = tuple(file.path for file in nic.backend.own())
     assert nic.tell(_wanted(address=address), "multinic4", old) == []
     nic.daemon.wait_state("multinic4", "connected")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Iterable, Protocol
 
@@ -13,6 +14,13 @@ from ansible_collections.manifold.core.plugins.module_utils.multinic._errors imp
 from ansible_collections.manifold.core.plugins.module_utils.multinic._plan import Group, Plan, Target
 from ansible_collections.manifold.core.plugins.module_utils.multinic._steps import Command, Step, WriteFile
 from ansible_collections.manifold.core.plugins.module_utils.multinic._system import System
+
+_FORBIDDEN = ("IPv6 is disabled on this device", "Permission denied")
+"""What ip says of an IPv6 address on a link that must not have one (net.ipv6.conf.LINK.disable_ipv6), or said once."""
+_PATIENCE = 2.0
+"""Seconds in which that may pass: NetworkManager forbids IPv6 for some milliseconds on a link that it finds anew under
+another name."""
+_PAUSE = 0.02
 
 
 class Change(Protocol):
@@ -49,7 +57,7 @@ def apply(system: System, plan: Plan, change: Change) -> tuple[Failure, ...]:
 def perform(system: System, step: Step) -> None:
     """Take one step. :raises NodeError: it did not work; the text names the step."""
     if isinstance(step, Command):
-        system.checked(step.argv)
+        _run(system, step)
         return
     try:
         if isinstance(step, WriteFile):
@@ -58,6 +66,20 @@ def perform(system: System, step: Step) -> None:
             files.remove(system.path(step.path))
     except OSError as exc:
         raise NodeError(f"{step}: {exc.strerror or exc}") from exc
+
+
+def _run(system: System, step: Command) -> None:
+    six = step.argv[:3] == ("ip", "address", "replace") and ":" in step.argv[3]
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            system.checked(step.argv)
+        except NodeError as exc:
+            if not (six and any(each in str(exc) for each in _FORBIDDEN)) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(_PAUSE)
 
 
 def _attempt(system: System, group: Group, change: Change) -> str | None:
