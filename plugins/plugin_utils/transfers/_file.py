@@ -17,6 +17,9 @@ from ._large import LARGE, raise_failure, send_large, state_of
 from ._listing import Listing
 from ._manifest import Entry, from_line
 
+WRITE = "write"
+"""The step that writes a file, or a part of it."""
+
 
 def send_file(job: Job) -> None:
     """Bring the destination to what the source is, and note it in the result; raise TransferError."""
@@ -74,7 +77,7 @@ def _stream(job: Job, wanted: Entry, owns: bool) -> bool:
     ends = job.ends
     read = Step("read", StepKind.SOURCE, ends.src.role, src=job.request.src.path, state=state_of(wanted))
     write = Step(
-        "write",
+        WRITE,
         StepKind.SINK,
         ends.dest.role,
         dest=job.root,

@@ -21,7 +21,7 @@ from ._delivery import UNPACK
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
 from ._errors import SpecError, TransferError
-from ._file import send_file
+from ._file import WRITE, send_file
 from ._glob import choose_commands, expanded
 from ._how import is_far
 from ._job import Job
@@ -171,24 +171,32 @@ def _list_both(
             source.ahead = plan_for_nothing(request, source)
         return [source]
 
-    def expect_all(there: Listing) -> None:
-        if there.kind is PathKind.ABSENT and not request.check_mode:
-            ends.expect(ends.dest, UNPACK if request.src.follows else "receive")
-
     local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
     if local == [True, False]:
         near = aside(look_and_plan)
         (there,) = look(other)
-        expect_all(there)
+        if request.src.follows:
+            _expect(request, ends, PathKind.TREE, there)
         if there.kind is PathKind.ABSENT and one[1].written() > _LONG:
             is_far(ends)  # much will be sent: the way is looked at while the near end is still read
-        return near()[0], there
+        (source,) = near()
+        if not request.src.follows:
+            _expect(request, ends, source.kind, there)
+        return source, there
     if local == [False, True]:
         near = aside(lambda: look(other))
         return look(one)[0], near()[0]
-    src, dest = look(one, other)
-    expect_all(dest)
-    return src, dest
+    source, there = look(one, other)
+    _expect(request, ends, source.kind, there)
+    return source, there
+
+
+def _expect(request: Request, ends: Ends, kind: PathKind, there: Listing) -> None:
+    """Let the shell be started that writes to where nothing is, unless that is copied where it is."""
+    step = {PathKind.TREE: UNPACK, PathKind.FILE: WRITE}.get(kind)
+    sent = request.src.context != request.dest.context and not request.check_mode
+    if step and sent and there.kind is PathKind.ABSENT:
+        ends.expect(ends.dest, step)
 
 
 def _read_as_they_come(request: Request, ends: Ends, lists: Sequence[tuple[Step, Spool]]) -> list[Listing]:

@@ -25,6 +25,7 @@ class Refusing(System):
         self.left, self.says, self.ran = times, says, 0
 
     def run(self, argv: Sequence[str], timeout: float = 30) -> Ran:
+        del argv, timeout
         self.ran += 1
         self.left -= 1
         return Ran(2, "", self.says) if self.left >= 0 else Ran(0, "", "")

@@ -101,7 +101,8 @@ def test_one_that_ends_too_early_is_no_failure_of_the_stage(loop: Loop, shells: 
 
 
 def test_whoever_starts_anew_is_told_why_that_fails(loop: Loop, shells: Shells) -> None:
-    context = FakeContext("a", ("/bin/sh", "-c", "kill -9 $$", "transport"), ("/bin/sh", "-c", "exit 3", "transport"))
+    ends_when_spoken_to = ("/bin/sh", "-c", "read -r _", "transport")
+    context = FakeContext("a", ends_when_spoken_to, ("/bin/sh", "-c", "exit 3", "transport"))
     stage = _stage(loop, context, "echo data", _taken(shells, context))
     stage.start()
     with pytest.raises(StageRefused, match="ended with status 3"):
