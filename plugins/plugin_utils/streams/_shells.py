@@ -30,7 +30,7 @@ may have forgotten the connection."""
 
 @dataclass
 class Shell:
-    """A process that runs, and the descriptors of this machine that lead to it. They are who takes it's to close."""
+    """A process that runs, and the descriptors of this machine that lead to it. Whoever takes it closes them."""
 
     launch: Launch
     process: subprocess.Popen[bytes]

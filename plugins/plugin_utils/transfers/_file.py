@@ -13,12 +13,9 @@ from ._diff import note_after, note_before
 from ._ends import NAMES
 from ._errors import TransferError
 from ._job import Job
-from ._large import LARGE, raise_failure, send_large, state_of
+from ._large import LARGE, WRITE, raise_failure, send_large, state_of
 from ._listing import Listing
 from ._manifest import Entry, from_line
-
-WRITE = "write"
-"""The step that writes a file, or a part of it."""
 
 
 def send_file(job: Job) -> None:

@@ -31,6 +31,8 @@ from ._spool import Spool
 
 LARGE = 64 << 20
 """Bytes from which on a file is sent so. Below, sending it again takes about as long as proving what is there."""
+WRITE = "write"
+"""The step that writes a file, or one of its parts."""
 _ERRAND_SECONDS = 60.0
 _MOST_EXTENTS = 2000
 _STREAM_LEAST = 1 << 20
@@ -147,7 +149,7 @@ class _Transfer:
                 extents=None if part == whole(self._size) else part,
             )
             write = Step(
-                f"write{suffix}",
+                f"{WRITE}{suffix}",
                 StepKind.SINK,
                 job.ends.dest.role,
                 dest=job.root,

@@ -21,10 +21,11 @@ from ._delivery import UNPACK
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
 from ._errors import SpecError, TransferError
-from ._file import WRITE, send_file
+from ._file import send_file
 from ._glob import choose_commands, expanded
 from ._how import is_far
 from ._job import Job
+from ._large import WRITE
 from ._listing import Listing, PathKind, Reading, needs_since_1970, read_listing
 from ._spec import MOST_STREAMS, Request, Result
 from ._spool import Spool
@@ -165,11 +166,11 @@ def _list_both(
     def look(*lists: tuple[Step, Spool]) -> list[Listing]:
         return _read_as_they_come(request, ends, lists)
 
-    def look_and_plan() -> list[Listing]:
+    def look_and_plan() -> Listing:
         (source,) = look(one)
         if source.kind is PathKind.TREE and not other[1].written():
             source.ahead = plan_for_nothing(request, source)
-        return [source]
+        return source
 
     local = [end.context.kind is ContextKind.LOCAL for end in (ends.src, ends.dest)]
     if local == [True, False]:
@@ -179,13 +180,13 @@ def _list_both(
             _expect(request, ends, PathKind.TREE, there)
         if there.kind is PathKind.ABSENT and one[1].written() > _LONG:
             is_far(ends)  # much will be sent: the way is looked at while the near end is still read
-        (source,) = near()
+        source = near()
         if not request.src.follows:
             _expect(request, ends, source.kind, there)
         return source, there
     if local == [False, True]:
-        near = aside(lambda: look(other))
-        return look(one)[0], near()[0]
+        near = aside(lambda: look(other)[0])
+        return look(one)[0], near()
     source, there = look(one, other)
     _expect(request, ends, source.kind, there)
     return source, there

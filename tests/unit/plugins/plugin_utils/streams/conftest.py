@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from ansible_collections.manifold.core.plugins.plugin_utils.streams._loop import Loop
+
     from unit.support import Pipelines
 
 _TAG = "MANIFOLD_UNIT_TEST"
@@ -30,6 +32,16 @@ def _nothing_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     left = leftovers(f"{_TAG}={tag}", 5)
     assert not left, f"left running: {left}"
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """A loop that stages are watched by."""
+    from ansible_collections.manifold.core.plugins.plugin_utils.streams._loop import Loop
+
+    made = Loop()
+    yield made
+    made.close()
 
 
 @pytest.fixture

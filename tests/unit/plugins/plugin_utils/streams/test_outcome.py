@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +17,6 @@ from ansible_collections.manifold.core.plugins.plugin_utils.streams._spec import
 
 REPORT = outcome.Report("2026-01-14-170234-0a1b2c3d", 42, attempts=1, check_mode=False, diff=False)
 SOURCE = {"name": "source", "command": "cat"}
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
-    yield made
-    made.close()
 
 
 def _parts(loop: Loop, *steps: dict[str, Any]) -> list[Part]:

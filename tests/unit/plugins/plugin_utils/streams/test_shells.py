@@ -20,16 +20,9 @@ from ansible_collections.manifold.core.plugins.plugin_utils.streams._shell impor
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._shells import Shell, Shells
 from ansible_collections.manifold.core.plugins.plugin_utils.streams._stage import Phase, Stage, StageRefused
 
-from unit.support import NONCE, PATIENCE, FakeContext, processes_with
+from unit.support import NONCE, PATIENCE, FakeContext, processes_with, until
 
 LABEL = "manifold step dump"
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -113,13 +106,14 @@ def test_whoever_starts_anew_is_told_why_that_fails(loop: Loop, shells: Shells) 
 def test_nothing_is_left_of_those_that_nobody_needed(loop: Loop, shells: Shells) -> None:
     context = FakeContext("a")
     never_started = _stage(loop, context, "echo data", _taken(shells, context))
-    assert processes_with(never_started.nonce)
+    until(lambda: bool(processes_with(never_started.nonce)), "the shell runs")
     never_started.kill()
-    assert not processes_with(never_started.nonce)
+    until(lambda: not processes_with(never_started.nonce), "the shell of a stage that never started is gone")
     shells.start(context, LABEL)
     ((_context, shell),) = shells._waiting
+    until(lambda: bool(processes_with(shell.nonce)), "another shell runs")
     shells.close()
-    assert not processes_with(shell.nonce)
+    until(lambda: not processes_with(shell.nonce), "the one that nobody took is gone")
     shells.start(context, LABEL)
     assert shells.take(context) is None, "no more are started"
 

@@ -39,13 +39,6 @@ class Making(Protocol):
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def make(loop: Loop) -> Iterator[Making]:
     """Make and start stages; they are killed with the test."""
     made: list[Stage] = []
