@@ -107,7 +107,8 @@ class Delivery:
                 names.write_all(map(name_of, self._tops() if how.copies else self._missing()))
             if not names.file.tell() and self._kept is None:
                 return []
-            reading = Reading(there, Filter())
+            # what arrives is listed when all of it is there: what comes then needs a shell
+            reading = Reading(there, Filter(), lambda: self._job.ends.expect(self._job.ends.dest, PLACE))
             try:
                 known = self._copy(names, there) if how.copies else self._stream(how, names, there)
             except BaseException:
@@ -209,8 +210,6 @@ class Delivery:
         """Send archives, and return what their steps tell."""
         job, ends = self._job, self._job.ends
         result = ends.attempt(steps, metered=True)
-        if result.failed_step is None:
-            ends.expect(ends.dest, PLACE)
         packs = _steps(result, PACK)
         whole = compare_digests(job, packs, _steps(result, UNPACK), nonce)
         if result.failed_step is not None:

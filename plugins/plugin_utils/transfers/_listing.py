@@ -120,8 +120,9 @@ def read_listing(raw: Spool | Growing, keep: Filter, *, since_1970: bool = False
 class Reading:
     """Reads what a list script prints while it is printed."""
 
-    def __init__(self, raw: Spool, keep: Filter) -> None:
-        self._coming = Growing(raw)
+    def __init__(self, raw: Spool, keep: Filter, begins: Callable[[], object] = lambda: None) -> None:
+        """``begins`` is called, in another thread, when the first of it is there."""
+        self._coming = Growing(raw, begins)
         self._result = aside(lambda: read_listing(self._coming, keep))
 
     def done(self) -> Listing:

@@ -10,7 +10,7 @@ import itertools
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 _RUN = 50_000
@@ -92,17 +92,23 @@ class Spool:
 class Growing:
     """A spool that somebody else still writes to."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, begins: Callable[[], object] = lambda: None) -> None:
+        """``begins`` is called when there is something in it."""
         self._spool = spool
+        self._begins = begins
         self.whole = threading.Event()
         """Set when nothing more will be written."""
 
     def chunks(self) -> Iterator[bytes]:
         """Return what it holds, piece by piece, and wait for its end."""
         with self._spool.reader() as reader:
+            begun = False
             while True:
                 whole = self.whole.is_set()
                 if data := reader.read(_CHUNK):
+                    if not begun:
+                        begun = True
+                        self._begins()
                     yield data
                 elif whole:
                     return
