@@ -198,11 +198,11 @@ older tree at the destination (with `delete`) and with nothing there. The phases
 
 def _transfers_section(findings: Sequence[TransferFinding]) -> list[str]:
     lines = [_TRANSFERS.format(phases=", ".join(phase.name for phase in transfers.PHASES))]
-    lines.append(f"| fault | {' | '.join(transport.value for transport in transfers.TRANSPORTS)} |")
-    lines.append("|---" * (len(transfers.TRANSPORTS) + 1) + "|")
+    lines.append(f"| fault | {' | '.join(transport.value for transport in Transport)} |")
+    lines.append("|---" * (len(Transport) + 1) + "|")
     for fault in transfers.FAULTS:
         cells = []
-        for transport in transfers.TRANSPORTS:
+        for transport in Transport:
             these = [each for each in findings if each.cell.fault is fault and each.cell.transport is transport]
             held = sum(not each.problems for each in these)
             count = f"{held}/{len(these)}" if held == len(these) else f"**{held}/{len(these)}**"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from faults import transfers
+from faults.model import Transport
 from faults.sites import Sites
 from faults.transfers import TransferCell, TransferRunner
 from testbed.bed import Bed
@@ -39,4 +40,4 @@ def test_the_subset_covers_every_fault_phase_and_transport() -> None:
     cells = transfers.subset()
     assert {cell.fault for cell in cells} == set(transfers.FAULTS)
     assert {cell.phase for cell in cells} == set(transfers.PHASES)
-    assert {cell.transport for cell in cells} == set(transfers.TRANSPORTS)
+    assert {cell.transport for cell in cells} == set(Transport)

@@ -26,7 +26,7 @@ from typing import Any
 
 from faults.controllers import Engine, Hung, Outcome
 from faults.gate import Gate
-from faults.model import SIZE, Leg, Place, Transport
+from faults.model import KUBECTL, SIZE, SSH, Leg, Place, Transport
 from faults.mounts import FULL_BYTES
 from faults.scene import STEP_VARIABLE, TARGET, NotThere, is_master
 from faults.sites import PodSite, RemoteSite, Site, Sites, SshSite
@@ -36,7 +36,6 @@ from testbed.run import Run
 from testbed.ssh.line import Cut
 from testbed.ssh.masters import close_masters
 
-TRANSPORTS = (Transport.LOCAL, Transport.SSH, Transport.WEBSOCKET)
 _GATE_SECONDS = 60.0
 _END_SECONDS = 90.0
 _EXIT_SECONDS = 12.0
@@ -111,7 +110,7 @@ class Fault:
     """Whether it ends the controller."""
     heals_late: bool = False
     """Whether processes may be left until the next run, because nothing leads there any more."""
-    transports: tuple[Transport, ...] = TRANSPORTS
+    transports: tuple[Transport, ...] = tuple(Transport)
     phases: tuple[str, ...] = ()
     """The steps that it can befall; all if there are none."""
     place: Place = Place.USUAL
@@ -300,13 +299,13 @@ def _delete_pod(scene: TransferScene) -> None:
     scene.site.remove()
 
 
-_REMOTE = (Transport.SSH, Transport.WEBSOCKET)
+_REMOTE = (*SSH, *KUBECTL)
 _STREAM = ("pack", "unpack")
 FAULTS = (
     Fault("none", _nothing),
     Fault("SIGKILL of the step", _kill_step),
     Fault("SIGKILL of ssh, kubectl or the local shell", _kill_client),
-    Fault("SIGKILL of the ssh master", _kill_master, transports=(Transport.SSH,)),
+    Fault("SIGKILL of the ssh master", _kill_master, transports=SSH),
     Fault("connection cut in order", _cut(Cut.FIN), transports=_REMOTE),
     Fault("connection reset", _cut(Cut.RST), transports=_REMOTE),
     Fault("stall", _keep_shut, (("stall_timeout", 2.0),), phases=_STREAM),
@@ -315,14 +314,14 @@ FAULTS = (
     Fault("SIGKILL of the controller", _kill_controller, ends=True),
     Fault("Ctrl-C (SIGINT)", _signal(signal.SIGINT), ends=True),
     Fault("SIGTERM", _signal(signal.SIGTERM), ends=True),
-    Fault("sshd restarted", _restart_sshd, transports=(Transport.SSH,)),
-    Fault("pod deleted", _delete_pod, transports=(Transport.WEBSOCKET,)),
+    Fault("sshd restarted", _restart_sshd, transports=SSH),
+    Fault("pod deleted", _delete_pod, transports=KUBECTL),
 )
 
 
 def cells() -> Iterator[TransferCell]:
     """Return every cell."""
-    for fault, transport, phase, there in itertools.product(FAULTS, TRANSPORTS, PHASES, (True, False)):
+    for fault, transport, phase, there in itertools.product(FAULTS, Transport, PHASES, (True, False)):
         if transport not in fault.transports or (fault.phases and phase.step not in fault.phases):
             continue
         if fault.place is Place.FULL and there:
@@ -334,8 +333,11 @@ def cells() -> Iterator[TransferCell]:
 
 def subset() -> list[TransferCell]:
     """Return cells that cover every fault, every phase and every transport: what CI runs."""
-    by_fault = {fault: [cell for cell in cells() if cell.fault is fault] for fault in FAULTS}
-    chosen = [these[(5 * number) % len(these)] for number, these in enumerate(by_fault.values())]
+    chosen = []
+    for number, fault in enumerate(FAULTS):
+        transport = fault.transports[number % len(fault.transports)]
+        these = [cell for cell in cells() if cell.fault is fault and cell.transport is transport]
+        chosen.append(these[(5 * number) % len(these)])
     reached = {cell.phase for cell in chosen}
     lacking = [phase for phase in PHASES if phase not in reached]
     kills = [cell for cell in cells() if cell.fault.strike is _kill_client and cell.there]
@@ -404,8 +406,8 @@ def run_all(
 
     for cell in chosen:
         runner.site(cell)  # one after another: sites share what they are made of
-    with ThreadPoolExecutor(len(TRANSPORTS)) as pool:
-        return [finding for part in pool.map(serve, TRANSPORTS) for finding in part]
+    with ThreadPoolExecutor(len(Transport)) as pool:
+        return [finding for part in pool.map(serve, Transport) for finding in part]
 
 
 class _Trial:
