@@ -24,7 +24,7 @@ from ._filter import Filter
 from ._how import How, choose
 from ._job import Job
 from ._listing import Listing, PathKind, Reading
-from ._manifest import from_line, is_roots, key_of, name_of
+from ._manifest import from_line, key_of, name_of
 from ._plan import Plan, Rules
 from ._progress import Member
 from ._proof import Evidence, arrived_alike, compare_digests, states, wrong_copies, wrong_files
@@ -150,7 +150,8 @@ class Delivery:
         job, ends = self._job, self._job.ends
         ends.progress.expect(self._plan.files, self._plan.size, self._members)
         source = ends.names(names)
-        batch = min(_MOST_COPIED, 1 + sum(1 for _line in self._tops()) // _COPIERS)
+        count = sum(chunk.count(b"\0") for chunk in names.chunks())
+        batch = min(_MOST_COPIED, 1 + count // _COPIERS)
         nonce = new_nonce()
         copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce, job.src.form)
         done = ends.run([source, ends.command("copy", ends.dest, copy, source.name, there)])
@@ -164,10 +165,10 @@ class Delivery:
             ends.progress.expect(self._plan.files, self._plan.size, self._members)
         nonce, dest = new_nonce(), replace(job.dest.has, blake=how.blake)
         if how.shards == 1:
-            unpack = _shell.stage_script(self._make(), nonce, dest, how.packer, roots=self._roots)
+            unpack = _shell.stage_script(self._make(), nonce, dest, how.packer, roots=self._plan.roots)
             return self._flow(self._chain(names, how, unpack, nonce, there), nonce)
         self._make_directories()
-        unpack = _shell.shard_script(self._place, nonce, dest, how.packer, roots=self._roots)
+        unpack = _shell.shard_script(self._place, nonce, dest, how.packer, roots=self._plan.roots)
         shards = self._shards(how.shards)
         try:
             numbered = enumerate(shards, start=1)
@@ -195,11 +196,6 @@ class Delivery:
     def _make(self) -> str:
         """Return the script that makes the staging directory, if it is not there, and goes to it."""
         return _shell.make_script(self._job.root, self._staging, self._makes, self._job.request.create_parents)
-
-    @property
-    def _roots(self) -> bool:
-        """Whether all that is sent are files of root and its group, as far as that matters."""
-        return self._job.dest.uid == 0 and all(map(is_roots, self._plan.sent()))
 
     @property
     def _place(self) -> str:

@@ -136,12 +136,38 @@ def kind_of(line: bytes) -> Kind:
 
 def is_plain_file(line: bytes) -> bool:
     """Return whether a line is that of a file with one name."""
-    return line[line.index(b"\0") + 1] == _FILE and line.startswith(b"1 ", line.rindex(b"\0") + 1)
+    # only a link has a target, and what begins one; only what is none has two NULs side by side
+    return b"\0f " in line and b"\0\0001 " in line
 
 
-def is_roots(line: bytes) -> bool:
-    """Return whether a line is that of a file that belongs to root and its group; of links that is not known."""
-    return line[line.index(b"\0") + 1] == _FILE and line.find(b" 0 0 ", line.rindex(b"\0")) >= 0
+class PlainFiles(NamedTuple):
+    """What the lines of several files say, each of which has one name."""
+
+    names: bytes
+    """Their paths as they stand in a list of names."""
+    sizes: list[int]
+    roots: bool
+    """Whether all belong to root and its group."""
+    newest: int
+    """The last time that the state of one of them changed."""
+
+
+_PLAIN_FILE = re.compile(rb"\0f [0-7]+ ([0-9]+) -?[0-9]+\0\0001 ([0-9]+ [0-9]+) [0-9]+:[0-9]+ (-?[0-9]+)\n")
+_GROUPS = _PLAIN_FILE.groups + 1
+
+
+def plain_files(lines: list[bytes]) -> PlainFiles:
+    """Return what lines of plain files say (``is_plain_file``): quicker than one by one, for there may be very many."""
+    parts = _PLAIN_FILE.split(b"".join(lines))
+    if len(parts) != _GROUPS * len(lines) + 1:
+        raise ValueError(f"there is another line than that of a file with one name among {len(lines)}")
+    keys = parts[:-1:_GROUPS]
+    names = b"./" + b"\0./".join(keys).replace(b"\x01", b"/") + b"\0"
+    if b"\\" in names:
+        names = b"".join(b"./%s\0" % path_of(name) for name in keys)
+    return PlainFiles(
+        names, list(map(int, parts[1::_GROUPS])), set(parts[2::_GROUPS]) == {b"0 0"}, max(map(int, parts[3::_GROUPS]))
+    )
 
 
 def size_of(line: bytes) -> int:

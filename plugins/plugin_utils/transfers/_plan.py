@@ -15,7 +15,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ._manifest import Entry, Kind, are_alike, from_line, is_plain_file, key, key_of, name_of, path_of, size_of, to_line
+from ._manifest import (
+    Entry,
+    Kind,
+    are_alike,
+    from_line,
+    is_plain_file,
+    key,
+    key_of,
+    name_of,
+    path_of,
+    plain_files,
+    to_line,
+)
 from ._spool import Spool
 
 _AT_ONCE = 4096
@@ -75,6 +87,10 @@ class Plan:
     """Bytes of the files that are sent."""
     empty: int = 0
     """Files that are sent and are said to have no content."""
+    newest: int = 0
+    """The last time that the state of a file that is sent changed, in seconds since 1970."""
+    roots: bool = True
+    """Whether all that is sent are files of root and its group; of links that is not known."""
     links: int = 0
     """Symbolic links that are sent and names that are joined."""
     joins: int = 0
@@ -397,9 +413,11 @@ class Planner:
         """Send files of one name to where nothing is; most of a tree is that, so they are not taken apart."""
         if not self._new:
             return
-        sizes = [size_of(line) for line in self._new]
+        names, sizes, roots, newest = plain_files(self._new)
         self.plan.work.write_all([Work.SEND.value + line for line in self._new])
-        self.plan.names.write_all([name_of(line) for line in self._new])
+        self.plan.names.write(names)
+        self.plan.roots = self.plan.roots and roots
+        self.plan.newest = max(self.plan.newest, newest)
         self.plan.sources += len(sizes)
         self.plan.files += len(sizes)
         self.plan.size += sum(sizes)
@@ -410,7 +428,9 @@ class Planner:
     def _send(self, wanted: Entry) -> None:
         self.plan.work.write(Work.SEND.value + self._line)
         self.plan.names.write(name_of(self._line))
+        self.plan.roots = self.plan.roots and wanted.kind is Kind.FILE and wanted.uid == wanted.gid == 0
         if wanted.kind is Kind.FILE:
+            self.plan.newest = max(self.plan.newest, wanted.ctime)
             self.plan.files += 1
             self.plan.size += wanted.size
             self.plan.empty += not wanted.size

@@ -119,7 +119,7 @@ def changed_at_source(job: Job, plan: Plan, unchanged: bool) -> tuple[set[bytes]
     """
     changed, retouched = (set[bytes](), set[bytes]()) if unchanged else _not_as_listed(job, plan)
     began = job.src.began
-    recent = {key_of(line) for line in sent_files(plan) if ctime_of(line) >= began}
+    recent = {key_of(line) for line in sent_files(plan) if ctime_of(line) >= began} if plan.newest >= began else set()
     return changed, (recent | retouched) - changed
 
 

@@ -13,11 +13,14 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._manifest 
     Kind,
     are_alike,
     from_line,
+    is_plain_file,
     key,
     key_of,
+    name_of,
     parse_find,
     parse_stat,
     path_of,
+    plain_files,
     to_line,
 )
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spool import sorted_lines
@@ -154,3 +157,24 @@ def test_lines_are_alike_only_if_nothing_is_to_be_done(one: Entry, other: Entry,
 def test_more_lines_than_are_sorted_at_once_come_out_sorted() -> None:
     lines = [b"%d\n" % (number * 7919 % 120_011) for number in range(120_000)]
     assert list(sorted_lines(lines)) == sorted(lines)
+
+
+@given(st.lists(entries(), min_size=1), st.booleans())
+def test_what_lines_of_plain_files_say_together_is_what_each_says(those: list[Entry], roots: bool) -> None:
+    if roots:
+        those = [entry._replace(uid=0, gid=0) for entry in those]
+    plain = [entry for entry in those if entry.kind is Kind.FILE and entry.links == 1]
+    assert [from_line(line) for line in map(to_line, those) if is_plain_file(line)] == plain
+    if plain:
+        lines = [to_line(entry) for entry in plain]
+        names, sizes, are_roots, newest = plain_files(lines)
+        assert names == b"".join(map(name_of, lines))
+        assert sizes == [entry.size for entry in plain]
+        assert are_roots == all(entry.uid == entry.gid == 0 for entry in plain)
+        assert newest == max(entry.ctime for entry in plain)
+
+
+@given(entries().filter(lambda entry: entry.kind is not Kind.FILE or entry.links > 1))
+def test_a_line_of_anything_else_is_not_taken_for_that_of_a_plain_file(entry: Entry) -> None:
+    with pytest.raises(ValueError, match="another line"):
+        plain_files([to_line(entry)])

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ MIRROR = Rules(delete=True)
 
 def file(path: str, **more: Any) -> Entry:
     known = {"kind": Kind.FILE, "mode": 0o644, "uid": 0, "gid": 0, "size": 5, "mtime": 100, "links": 1}
-    return Entry(path.encode(), **{**known, "inode": path.encode(), **more})
+    return Entry(path.encode(), **{**known, "inode": b"1:%d" % zlib.crc32(path.encode()), **more})
 
 
 def folder(path: str, **more: Any) -> Entry:
