@@ -168,6 +168,8 @@ class ExecSession:
             # the process reads no more: the client is told, as OpenSSH tells it, and stops sending
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 self._request("eow@openssh.com")
+        except (EOFError, paramiko.SSHException):
+            pass  # the client is lost
         finally:
             self._master = None
             os.close(fd)
