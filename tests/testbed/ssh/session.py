@@ -166,8 +166,7 @@ class ExecSession:
                 os.write(fd, b"\x04")  # a terminal knows no other end of input; the lost one gets a SIGHUP
         except OSError:
             # the process reads no more: the client is told, as OpenSSH tells it, and stops sending
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-                self._request("eow@openssh.com")
+            self._while_open(lambda: self._request("eow@openssh.com"))
         except (EOFError, paramiko.SSHException):
             pass  # the client is lost
         finally:
@@ -186,12 +185,21 @@ class ExecSession:
             os.close(fd)
 
     def _report_status(self, returncode: int) -> None:
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            if returncode >= 0:
-                self.channel.send_exit_status(returncode)
-            else:
-                name = signal.Signals(-returncode).name.removeprefix("SIG")
-                self._request("exit-signal", name)
+        if returncode >= 0:
+            self._while_open(lambda: self.channel.send_exit_status(returncode))
+        else:
+            name = signal.Signals(-returncode).name.removeprefix("SIG")
+            self._while_open(lambda: self._request("exit-signal", name))
+
+    def _while_open(self, send: Callable[[], None]) -> None:
+        """Send something if the channel is open.
+
+        What comes later may reach another one, to which the client has given its number (RFC 4254, section 5.3), and
+        paramiko does not look.
+        """
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException), self.channel.lock:
+            if not self.channel.closed:
+                send()
 
     def _request(self, kind: str, signal_name: str | None = None) -> None:
         """Send a channel request for which paramiko's server side has no call (RFC 4254, section 6.10)."""

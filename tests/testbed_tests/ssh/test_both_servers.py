@@ -155,6 +155,27 @@ def test_a_master_carries_several_channels_at_once(host: SshHost, tmp_path: Path
     assert not (tmp_path / "c").exists()
 
 
+def test_the_end_of_a_command_whose_client_is_lost_is_not_that_of_the_next_one(host: SshHost, tmp_path: Path) -> None:
+    control = ["-o", f"ControlPath={tmp_path}/c", "-o", "ControlMaster=auto", "-o", "ControlPersist=60"]
+
+    def ask() -> None:
+        subprocess.run([*host.ssh_argv(*control), "true"], stderr=subprocess.DEVNULL, timeout=60, check=True)
+
+    ask()
+    os.mkfifo(host.data / "go")
+    with killed_at_last(begun(host, f"cat {host.data}/go; exit 7", *control, first=f"echo $$ > {host.data}/number")):
+        pass
+    (host.data / "begun").unlink()
+    ask()  # that it is lost is known by now
+    with killed_at_last(begun(host, "cat; exit 8", *control)) as client:
+        (host.data / "go").write_text("")
+        await_exit([int((host.data / "number").read_text())], 30)
+        ask()
+        out, _err = client.communicate(b"all of it", timeout=30)
+    assert (client.returncode, out) == (8, b"all of it")
+    close_masters(tmp_path)
+
+
 def test_a_jump_through_the_host_reaches_another(host: SshHost, ssh_host: Hosts) -> None:
     beyond = ssh_host("beyond")
     jump = " ".join(host.ssh_argv("-W", "%h:%p"))
