@@ -126,7 +126,10 @@ def write_commands(
     _set(plan.set, rules, batches, perl)
     _remove(plan.removed, batches)
     if plan.stages:
-        batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged)]))
+        batches.run(f"rm -rf -- {quote(f'./{staging}')}")
+    if staged[1:]:
+        # it may be somebody else's, who has to remove it
+        batches.run(" ".join(["rm -rf --", *(quote(f"./{each}") for each in staged[1:]), "|| :"]))
     if plan.attributed <= few(perl=perl):
         _set(plan.directories, rules, batches, perl)
 

@@ -72,7 +72,7 @@ class Delivery:
         """
         try:
             lost = self._send()
-            self._job.result.changed = True
+            self._job.result.changed = self._plan.changes
             self._apply(lost)
         except TransferError as exc:
             if not (keeps(self._job, self._plan) and (exc.passing or not self._job.ends.has(0))):

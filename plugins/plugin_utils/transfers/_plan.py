@@ -61,6 +61,8 @@ class Rules:
     """Whether ``differing`` decides about files of one size, and their times are only set."""
     shows: bool = False
     """Whether the plan is told line by line."""
+    clears: bool = False
+    """Whether something that others have left is removed from the root, which changes its time."""
 
 
 @dataclass
@@ -258,7 +260,7 @@ class Planner:
             if inside is not None:
                 inside = key(self._above[-1].path) + b"\x01" if self._above and self._above[-1].path else b""
         self._send_new()
-        if self._above and self.plan.stages:
+        if self._above and (self.plan.stages or self._rules.clears):
             self._above[0].touched = True  # what is staged is staged in the root
         self._leave(None)
         return self.plan

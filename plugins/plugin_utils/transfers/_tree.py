@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+from ._continue import left_by
 from ._delivery import Delivery
 from ._errors import TransferError
 from ._job import Job
@@ -24,7 +26,7 @@ _NAMED = 5
 
 def send_tree(job: Job) -> None:
     """Bring the destination to what the source is, and note it in the result; raise TransferError."""
-    rules = _rules(job.request, job.dest.uid)
+    rules = replace(_rules(job.request, job.dest.uid), clears=bool(left_by(job)))
     if job.dest.kind is PathKind.ABSENT and job.src.ahead is not None:
         _carry_out(job, job.src.ahead, rules)  # closed with the listing
         return
@@ -61,7 +63,7 @@ def _carry_out(job: Job, plan: Plan, rules: Rules) -> None:
     _refuse(job, plan)
     lost: list[bytes] = []
     check_space(job, plan)
-    if plan.changes and not job.request.check_mode:
+    if (plan.changes or rules.clears) and not job.request.check_mode:
         lost = Delivery(job, plan, rules).run()
     _report(job, plan)
     job.result.changed = plan.changes

@@ -260,6 +260,27 @@ def test_a_transfer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "dest").iterdir()} == {"a", running}
 
 
+@pytest.mark.parametrize("deletes", [True, False])
+def test_what_a_killed_one_left_goes_where_nothing_is_to_be_sent_any_more(tmp_path: Path, deletes: bool) -> None:
+    src, dest = tmp_path / "src", tmp_path / "dest"
+    (src / "sub").mkdir(parents=True)
+    (src / "sub" / "a").write_text("new")
+    os.utime(src, (1_000, 1_000))
+    assert _transfer(f"{src}/", str(dest)).failure is None
+    left = dest / f".manifold-2026-01-14-170234-1f8a0c3e.{_owners()[0]}.part"
+    (left / "sub").mkdir(parents=True)
+    if deletes:
+        (dest / "sub" / "b").write_text("older")
+    os.utime(dest, (1_000, 1_000))
+    assert _transfer(f"{src}/", str(dest), delete=True, check_mode=True).changed is deletes
+    assert left.exists()
+    result = _transfer(f"{src}/", str(dest), delete=True)
+    assert (result.failure, result.changed, result.deleted) == (None, deletes, int(deletes))
+    assert not left.exists()
+    assert _held(dest) == _held(src) and dest.stat().st_mtime == 1_000
+    assert not _transfer(f"{src}/", str(dest), delete=True).changed
+
+
 def test_what_comes_while_a_tree_is_copied_does_not_come_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
