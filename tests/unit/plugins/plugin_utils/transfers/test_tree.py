@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import shutil
 import stat
@@ -31,6 +32,8 @@ from ansible_collections.manifold.core.plugins.plugin_utils.transfers._spec impo
 from ansible_collections.manifold.core.plugins.plugin_utils.transfers._tree import plan_for_nothing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from testbed.processes import await_exit
 
 NAMES = st.binary(min_size=1, max_size=4).map(lambda name: name.replace(b"\0", b"\n").replace(b"/", b" "))
 NODES: st.SearchStrategy[Any] = st.recursive(
@@ -279,6 +282,33 @@ def test_what_a_killed_one_left_goes_where_nothing_is_to_be_sent_any_more(tmp_pa
     assert not left.exists()
     assert _held(dest) == _held(src) and dest.stat().st_mtime == 1_000
     assert not _transfer(f"{src}/", str(dest), delete=True).changed
+
+
+def test_what_is_still_at_work_for_a_killed_one_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("src", "dest", "bin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "src" / "a").write_text("old")
+    os.link(tmp_path / "src" / "a", tmp_path / "src" / "b")  # or cp would copy it
+    os.mkfifo(tmp_path / "begun")
+    tar = tmp_path / "bin" / "tar"
+    tar.write_text(
+        f'#!/bin/sh\n[ "$1" = -x ] || exec {shutil.which("tar")} "$@"\n'
+        f'rm {tar}; echo $$ >{tmp_path}/begun; sleep 1000; {shutil.which("tar")} "$@"\n'
+    )
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    killed = multiprocessing.get_context("fork").Process(
+        target=_transfer, args=(f"{tmp_path}/src/", f"{tmp_path}/dest")
+    )
+    killed.start()
+    number = int((tmp_path / "begun").read_text())
+    killed.kill()
+    killed.join()
+    assert await_exit([number], 0) == [number]
+    (tmp_path / "src" / "a").write_text("new")
+    assert _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest").failure is None
+    assert await_exit([number], 10) == []
+    assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
 
 def test_what_comes_while_a_tree_is_copied_does_not_come_with_it(
