@@ -36,9 +36,9 @@ _COPIERS, _MOST_COPIED = 8, 500
 """What is copied where it is goes to so many processes, if no more entries fall to each than that."""
 PACK, UNPACK, PLACE = "pack", "unpack", "put in place"
 """The steps that make an archive, take it apart, and give what was in it its names."""
-_END_SECONDS = 60.0
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
+_END_SECONDS = 60.0
 
 
 def _steps(result: PipelineResult, name: str) -> list[StepResult]:
@@ -72,8 +72,8 @@ class Delivery:
 
         The staging directory goes, unless there is much in it and the transfer was cut.
         """
+        self._end_others()
         try:
-            self._end_others()
             lost = self._send()
             self._job.result.changed = self._plan.changes
             self._apply(lost)
