@@ -109,7 +109,6 @@ def to_line(entry: Entry) -> bytes:
 
 
 _KINDS = {kind.value.encode(): kind for kind in Kind}
-_FILE = Kind.FILE.value.encode()[0]
 
 
 def from_line(line: bytes) -> Entry:
@@ -136,7 +135,7 @@ def kind_of(line: bytes) -> Kind:
 
 def is_plain_file(line: bytes) -> bool:
     """Return whether a line is that of a file with one name."""
-    # only a link has a target, and what begins one; only what is none has two NULs side by side
+    # the first may begin the target of a link, too, but then no two NULs stand side by side
     return b"\0f " in line and b"\0\0001 " in line
 
 
