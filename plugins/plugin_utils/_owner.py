@@ -25,7 +25,8 @@ class Fate(enum.Enum):
     ALIVE = enum.auto()
     GONE = enum.auto()
     UNKNOWN = enum.auto()
-    """It belongs to another machine or container, or to a time before this machine's last start."""
+    """It belongs to another machine or container, or to a time before this machine's last start, or to a user whose
+    processes are hidden (``hidepid`` in proc(5))."""
 
 
 def owner() -> str:
@@ -37,6 +38,8 @@ def fate_of(text: str) -> Fate:
     """Return what became of the process that was once told ``text`` by :func:`owner`."""
     match = _PARTS.fullmatch(text)
     if match is None or match[1] != _machine():
+        return Fate.UNKNOWN
+    if _is_hidden(int(match[2])):
         return Fate.UNKNOWN
     return Fate.ALIVE if _started(int(match[2])) == int(match[3]) else Fate.GONE
 
@@ -79,6 +82,17 @@ def _machine() -> str:
     # containers of one name share a kernel, but number their processes apart
     numbers = Path("/proc/self/ns/pid").readlink()
     return _digest(f"{socket.gethostname()} {numbers} {_boot_id()}")
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether there is such a process, of which nothing can be seen."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return not os.access(f"/proc/{pid}/stat", os.R_OK)
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False
 
 
 def _started(pid: int) -> int:

@@ -10,12 +10,14 @@ anything is put in place.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .._owner import owner
 from ..streams._leftovers import abandoned
+from ..streams._spec import Step
 from . import _shell
 from ._apply import Batches, command_name
-from ._ends import NAMES
+from ._ends import NAMES, Ends
 from ._errors import TransferError
 from ._filter import Filter
 from ._job import Job
@@ -25,6 +27,8 @@ from ._manifest import Kind, are_alike, kind_of, path_of
 from ._plan import Plan, joined
 from ._spool import Spool
 
+_END_SECONDS = 60.0
+
 
 def staging_name(middle: str) -> str:
     """Return the name of a staging directory."""
@@ -33,14 +37,45 @@ def staging_name(middle: str) -> str:
 
 def staging_of(job: Job) -> str:
     """Return the name of this transfer's own, the same each time it is tried."""
-    return staging_name(f"{job.result.operation_id}.{owner()}")
+    return _mine(job.result.operation_id)
+
+
+def _mine(operation_id: str) -> str:
+    return staging_name(f"{operation_id}.{owner()}")
 
 
 def left_by(job: Job) -> list[str]:
     """Return the staging directories at the destination that nobody works on, those to go on with first."""
-    mine = staging_of(job)
-    names = sorted(map(staging_name, abandoned(job.dest.left)), reverse=True)
-    return [mine, *names] if mine in map(staging_name, job.dest.left) else names
+    return _left_in(job.dest, job.result.operation_id)
+
+
+def _left_in(dest: Listing, operation_id: str) -> list[str]:
+    mine = _mine(operation_id)
+    names = sorted(map(staging_name, abandoned(dest.left)), reverse=True)
+    return [mine, *names] if mine in map(staging_name, dest.left) else names
+
+
+def marked(step: Step, job: Job) -> Step:
+    """Return a step that works on the staging directory, as one that a later transfer can find and end."""
+    return replace(step, environment={_shell.MARK: staging_of(job)})
+
+
+def end_others(ends: Ends, dest: Listing, operation_id: str) -> bool:
+    """End what still works at the destination for a transfer that is gone; return whether there was anything.
+
+    It would go on to put in place what it has. What would not end becomes a warning.
+    """
+    left = _left_in(dest, operation_id)
+    if not left:
+        return False
+    try:
+        said = ends.errand("end what is left", ends.dest, _shell.end_others_script(left), ends.within(_END_SECONDS))
+    except TransferError as exc:
+        ends.warnings.append(f"a transfer that is gone may still be at work in {', '.join(left)}: {exc}")
+        return False
+    if "stays" in said.split():
+        ends.warnings.append(f"{ends.dest.context.name}: a transfer that is gone is still at work in {', '.join(left)}")
+    return "ended" in said.split()
 
 
 def keeps(job: Job, plan: Plan) -> bool:
@@ -58,7 +93,7 @@ def take_over(job: Job, plan: Plan, left: str) -> Spool | None:
     try:
         script = _shell.take_over_script(job.root, left, mine)
         try:
-            ends.report(ends.command("list what is left", ends.dest, script, NAMES, raw))
+            ends.report(marked(ends.command("list what is left", ends.dest, script, NAMES, raw), job))
         except TransferError as exc:
             if exc.passing:
                 raise
@@ -69,7 +104,7 @@ def take_over(job: Job, plan: Plan, left: str) -> Spool | None:
         finally:
             there.close()
         script = _shell.apply_script(f"{job.root.rstrip('/')}/{mine}", make=False, parents=False)
-        ends.report(ends.command("remove the rest", ends.dest, script, NAMES), names=commands)
+        ends.report(marked(ends.command("remove the rest", ends.dest, script, NAMES), job), names=commands)
         return kept
     finally:
         raw.close()

@@ -12,12 +12,11 @@ from dataclasses import replace
 from ..contexts._base import ContextKind
 from ..streams._marker import new_nonce
 from ..streams._result import PipelineResult, StepResult
-from ..streams._shell import end_script
 from ..streams._spec import Step
 from . import _shell
 from ._apply import few, write_commands
 from ._archive import write_archive
-from ._continue import keeps, left_by, staging_of, take_over, without
+from ._continue import keeps, left_by, marked, staging_of, take_over, without
 from ._digest import digest_of
 from ._ends import NAMES
 from ._errors import TransferError
@@ -38,7 +37,6 @@ PACK, UNPACK, PLACE = "pack", "unpack", "put in place"
 """The steps that make an archive, take it apart, and give what was in it its names."""
 _HEAD = 1024
 """Bytes that a file takes up in an archive beside its content, about."""
-_END_SECONDS = 60.0
 
 
 def _steps(result: PipelineResult, name: str) -> list[StepResult]:
@@ -72,7 +70,6 @@ class Delivery:
 
         The staging directory goes, unless there is much in it and the transfer was cut.
         """
-        self._end_others()
         try:
             lost = self._send()
             self._job.result.changed = self._plan.changes
@@ -95,15 +92,6 @@ class Delivery:
     def _clean(self) -> None:
         if self._plan.stages:
             self._job.ends.clean(self._job.root, [self._staging, *self._others], empty_root=self._fresh)
-
-    def _end_others(self) -> None:
-        """End what is still at work for a transfer that is gone: it would go on to put in place what it has."""
-        if left := left_by(self._job):
-            self._job.ends.errand("end what is left", self._job.ends.dest, end_script(left), _END_SECONDS)
-
-    def _marked(self, step: Step) -> Step:
-        """Return a step that writes, as one that a later transfer can find and end."""
-        return replace(step, environment={"MANIFOLD_STAGING": self._staging})
 
     # -- sent ----------------------------------------------------------------------------------------------------
 
@@ -166,7 +154,7 @@ class Delivery:
         batch = min(_MOST_COPIED, 1 + count // _COPIERS)
         nonce = new_nonce()
         copy = _shell.copy_script(job.request.src.path, self._make(), batch, nonce, job.src.form)
-        done = ends.run([source, self._marked(ends.command("copy", ends.dest, copy, source.name, there))])
+        done = ends.run([source, marked(ends.command("copy", ends.dest, copy, source.name, there), job)])
         return Evidence(False, False, digest_of(done.steps[-1], nonce) == job.src.printed)
 
     def _stream(self, how: How, names: Spool, there: Spool) -> Evidence:
@@ -200,7 +188,7 @@ class Delivery:
             folders.write_all(folder for folder, _entries in itertools.groupby(parents))
             script = self._make() + _shell.MAKE_NAMED
             made = self._job.ends.command("make staging directory", self._job.ends.dest, script, NAMES)
-            self._job.ends.report(self._marked(made), names=folders)
+            self._job.ends.report(marked(made, self._job), names=folders)
         finally:
             folders.close()
 
@@ -248,7 +236,7 @@ class Delivery:
         )
         source = ends.names(names, f"{NAMES}{suffix}")
         sender = ends.command(f"{PACK}{suffix}", ends.src, pack, source.name, ok=_shell.PACKED)
-        receiver = self._marked(ends.command(f"{UNPACK}{suffix}", ends.dest, unpack, sender.name, output))
+        receiver = marked(ends.command(f"{UNPACK}{suffix}", ends.dest, unpack, sender.name, output), job)
         # its checksum says whether all of it has arrived; what does is nothing yet
         return [source, sender, replace(receiver, counts=False, ends_alone=True)]
 
@@ -309,7 +297,7 @@ class Delivery:
             if not commands.file.tell() and not self._plan.stages:
                 return
             script = _shell.apply_script(job.root, self._makes == "root", job.request.create_parents)
-            step = self._marked(ends.command(PLACE, ends.dest, script, NAMES))
+            step = marked(ends.command(PLACE, ends.dest, script, NAMES), job)
             ends.report(replace(step, ends_alone=True), names=commands)  # what is cut of a line is not done
         finally:
             commands.close()
@@ -321,6 +309,8 @@ class Delivery:
             write_archive((from_line(line[1:]) for line in self._plan.directories.lines()), archive.write)
             source = ends.names(archive, "archive of directories")
             unpack = _shell.unpack_script(self._job.root, self._job.dest.has)
-            ends.run([source, self._marked(ends.command("attributes of directories", ends.dest, unpack, source.name))])
+            ends.run(
+                [source, marked(ends.command("attributes of directories", ends.dest, unpack, source.name), self._job)]
+            )
         finally:
             archive.close()

@@ -118,7 +118,7 @@ class Ends:
             timeout=request.timeout,
             started=self._started,
             stall_timeout=request.stall_timeout if metered else None,
-            connect_timeout=self._within(request.connect_timeout),
+            connect_timeout=self.within(request.connect_timeout),
             rate_limit=request.rate_limit if metered else None,
             limited=tuple(step.input for step in steps if step.context == self.dest.role and step.input),
             meter=self.progress.of(steps, moves=metered),
@@ -162,7 +162,7 @@ class Ends:
             raise TransferError(text, passing=result.rc is None)
         return result.stdout
 
-    def _within(self, seconds: float) -> float:
+    def within(self, seconds: float) -> float:
         """Return a number of seconds that does not lead beyond the time for the whole transfer."""
         if self._request.timeout is None:
             return seconds

@@ -17,6 +17,7 @@ from ..operations._identity import new_operation_id
 from ..streams._spec import Step
 from . import _shell
 from ._aside import aside
+from ._continue import end_others
 from ._delivery import UNPACK
 from ._endpoint import Endpoint
 from ._ends import NAMES, Ends
@@ -102,6 +103,10 @@ def _check_request(request: Request) -> None:
 
 def _run(request: Request, ends: Ends, result: Result) -> None:
     src, dest = _list(request, ends)
+    if not request.check_mode and end_others(ends, dest, result.operation_id):
+        src.close()
+        dest.close()
+        src, dest = _list(request, ends)  # it may have changed something since
     try:
         request = expanded(request, src)
         root = _target(request, src, dest)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..streams._shell import path_word, quote
+from ..streams._shell import end_script, path_word, quote
 from ._manifest import FIND_FORMAT
 
 FAILED = 90
@@ -20,6 +20,9 @@ PACKED = (0, 1, 2)
 """Exit statuses of tar that may mean no more than that files changed or went meanwhile: what arrived is verified."""
 SUMMED = (0, 1, 123)
 """Exit statuses of xargs with a hash tool that could not read some of the files."""
+
+MARK = "MANIFOLD_STAGING"
+"""The variable in the environment of whatever works on a staging directory: its name."""
 
 # A word of our own first: what a script begins with is looked for as a program. Without a zone of its own find looks at
 # the system's for each time that it prints, which takes longer than all the rest.
@@ -319,6 +322,16 @@ def take_over_script(root: str, left: str, mine: str) -> str:
     return _HEAD + cd + move + list_script(f"./{mine}")
 
 
+def end_others_script(names: Sequence[str]) -> str:
+    """Return the script that ends what works on staging directories, and prints ``ended`` if there was anything.
+
+    It prints ``stays`` if something would not end.
+    """
+    # not the names alone: whoever has looked into one has it in his environment
+    end = end_script([f"{MARK}={name}" for name in names])
+    return f'{_HEAD}{end}[ $j = 0 ] || echo ended\n[ -z "$m" ] || echo stays\n'
+
+
 def apply_script(root: str, make: bool, parents: bool) -> str:
     """Return the script that does in a directory what the lines on its input say (_apply.py).
 
@@ -338,5 +351,6 @@ def sum_file_script(path: str) -> str:
 def clean_script(root: str, names: Sequence[str], empty_root: bool) -> str:
     """Return the script that removes directories of transfers from a root, and the root too if it is empty then."""
     words = " ".join(path_word(name) for name in names)
-    script = f"{_HEAD}cd {path_word(root)} 2>/dev/null || exit 0\nrm -rf {words}\n"
+    mark = f"{MARK}={quote(names[0])}; export {MARK}\n"
+    script = f"{_HEAD}{mark}cd {path_word(root)} 2>/dev/null || exit 0\nrm -rf {words}\n"
     return script + (f"rmdir {path_word(root)} 2>/dev/null\n:\n" if empty_root else "")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,20 @@ def test_machines_without_an_identity_are_not_taken_for_one(monkeypatch: pytest.
 
 def test_the_owner_names_the_process() -> None:
     assert owner().split("-")[1] == str(os.getpid())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide processes")
+@pytest.mark.parametrize("hidepid", [1, 2])
+def test_of_processes_that_are_hidden_nothing_is_known(hidepid: int) -> None:
+    if subprocess.run(["unshare", "-m", "mount", "-t", "proc", "proc", "/proc"], check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    text = owner()
+    program = (
+        f"import os; from {_owner.__name__} import Fate, fate_of; os.setgroups([]); os.setgid(65534); "
+        f"os.setuid(65534); print(fate_of({text!r}).name, fate_of({text.split('-')[0] + '-99999999-1'!r}).name)"
+    )
+    script = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$0" -c "$1"'
+    search = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = ["unshare", "-m", "sh", "-c", script, sys.executable, program]
+    done = subprocess.run(argv, env=search, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.stderr) == (["UNKNOWN", "GONE"], "")

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import threading
 import time
@@ -277,8 +278,12 @@ def test_what_a_killed_one_left_goes_where_nothing_is_to_be_sent_any_more(tmp_pa
     os.utime(dest, (1_000, 1_000))
     assert _transfer(f"{src}/", str(dest), delete=True, check_mode=True).changed is deletes
     assert left.exists()
-    result = _transfer(f"{src}/", str(dest), delete=True)
-    assert (result.failure, result.changed, result.deleted) == (None, deletes, int(deletes))
+    # somebody has looked into it, and went on to something else
+    with subprocess.Popen(["sleep", "1000"], env={**os.environ, "OLDPWD": str(left)}) as other:
+        result = _transfer(f"{src}/", str(dest), delete=True)
+        assert other.poll() is None
+        other.kill()
+    assert (result.failure, result.changed, result.deleted, result.warnings) == (None, deletes, int(deletes), ())
     assert not left.exists()
     assert _held(dest) == _held(src) and dest.stat().st_mtime == 1_000
     assert not _transfer(f"{src}/", str(dest), delete=True).changed
@@ -306,7 +311,8 @@ def test_what_is_still_at_work_for_a_killed_one_is_ended(tmp_path: Path, monkeyp
     killed.join()
     assert await_exit([number], 0) == [number]
     (tmp_path / "src" / "a").write_text("new")
-    assert _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest").failure is None
+    result = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest")
+    assert (result.failure, result.warnings) == (None, ())
     assert await_exit([number], 10) == []
     assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
