@@ -192,12 +192,14 @@ one phase meets one fault: the step waits at a gate when it begins, or in the mi
 there the fault strikes. A cell holds if the task is red or the destination is what the source is, if every file at
 the destination is the old or the new one, whole, if nothing is left running, and if the next transfer repairs
 everything, leaves nothing of the first behind, and the one after it has nothing to do. Each phase is tried with an
-older tree at the destination (with `delete`) and with nothing there. The phases: {phases}.
+older tree at the destination (with `delete`) and with nothing there. The phases:
+
+{phases}
 """
 
 
 def _transfers_section(findings: Sequence[TransferFinding]) -> list[str]:
-    lines = [_TRANSFERS.format(phases=", ".join(phase.name for phase in transfers.PHASES))]
+    lines = [_TRANSFERS.format(phases="\n".join(f"- {phase.name}" for phase in transfers.PHASES))]
     lines.append(f"| fault | {' | '.join(transport.value for transport in Transport)} |")
     lines.append("|---" * (len(Transport) + 1) + "|")
     for fault in transfers.FAULTS:
@@ -217,7 +219,7 @@ def _transfers_section(findings: Sequence[TransferFinding]) -> list[str]:
 
 
 def _made_by(report: Report) -> str:
-    cells = f"{len(report.engine)} cells and {len(report.playbooks)} playbooks"
+    cells = f"{len(report.engine)} cells, {len(report.playbooks)} playbooks and {len(report.transfers)} transfers"
     kernel = platform.release().partition("-")[0]
     machine = f"Linux {kernel}, Python {platform.python_version()}"
     return f"{cells} in {report.seconds / 60:.0f} minutes, on {machine}."
