@@ -317,6 +317,36 @@ def test_what_is_still_at_work_for_a_killed_one_is_ended(tmp_path: Path, monkeyp
     assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
 
+def test_what_a_killed_one_did_while_it_was_ended_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("src", "dest", "bin"):
+        (tmp_path / name).mkdir()
+    for name, text, when in (("src/a", "new", 2_000), ("dest/a", "old", 1_000)):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (when, when))
+    os.mkfifo(tmp_path / "begun")
+    (tmp_path / "bin" / "perl").write_text("#!/bin/sh\nexit 1\n")  # or it would rename
+    move = tmp_path / "bin" / "mv"
+    move.write_text(
+        f"#!/bin/sh\nrm {move}\ntrap '{shutil.which('mv')} \"$@\"; exit' TERM\n"
+        f"echo $$ >{tmp_path}/begun; sleep 1000 & wait\n"
+    )
+    for program in (tmp_path / "bin").iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    transfer = (f"{tmp_path}/src/", f"{tmp_path}/dest")
+    killed = multiprocessing.get_context("fork").Process(target=_transfer, args=transfer)
+    killed.start()
+    assert (tmp_path / "begun").read_text()
+    killed.kill()
+    killed.join()
+    # as at the destination, until the killed one puts in place what it has
+    (tmp_path / "src" / "a").write_text("old")
+    os.utime(tmp_path / "src" / "a", (1_000, 1_000))
+    result = _transfer(*transfer)
+    assert (result.failure, result.files, result.changed) == (None, 1, True)
+    assert _held(tmp_path / "dest") == _held(tmp_path / "src")
+
+
 def test_what_comes_while_a_tree_is_copied_does_not_come_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
