@@ -41,8 +41,10 @@ def sites(testbed_run: Run) -> Iterator[Sites]:
 
 
 def _cells_of(session: pytest.Session) -> list[Cell]:
+    """Return the cells of pipelines that are asked for; those of transfers have the same name."""
     specs: list[Any] = [getattr(item, "callspec", None) for item in session.items]
-    return [spec.params["cell"] for spec in specs if spec is not None and "cell" in spec.params]
+    cells = [spec.params.get("cell") for spec in specs if spec is not None]
+    return [cell for cell in cells if isinstance(cell, Cell)]
 
 
 @pytest.fixture(scope="session")
