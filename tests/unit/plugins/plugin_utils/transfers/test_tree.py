@@ -289,6 +289,17 @@ def test_what_a_killed_one_left_goes_where_nothing_is_to_be_sent_any_more(tmp_pa
     assert not _transfer(f"{src}/", str(dest), delete=True).changed
 
 
+def _killed_at_work(folder: Path) -> int:
+    """Kill a transfer from src to dest whose program has said its number through a FIFO, and return that."""
+    transfer = (f"{folder}/src/", f"{folder}/dest")
+    controller = multiprocessing.get_context("fork").Process(target=_transfer, args=transfer)
+    controller.start()
+    number = int((folder / "begun").read_text())
+    controller.kill()
+    controller.join()
+    return number
+
+
 def test_what_is_still_at_work_for_a_killed_one_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("src", "dest", "bin"):
         (tmp_path / name).mkdir()
@@ -302,13 +313,7 @@ def test_what_is_still_at_work_for_a_killed_one_is_ended(tmp_path: Path, monkeyp
     )
     tar.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    killed = multiprocessing.get_context("fork").Process(
-        target=_transfer, args=(f"{tmp_path}/src/", f"{tmp_path}/dest")
-    )
-    killed.start()
-    number = int((tmp_path / "begun").read_text())
-    killed.kill()
-    killed.join()
+    number = _killed_at_work(tmp_path)
     assert await_exit([number], 0) == [number]
     (tmp_path / "src" / "a").write_text("new")
     result = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest")
@@ -333,16 +338,11 @@ def test_what_a_killed_one_did_while_it_was_ended_is_seen(tmp_path: Path, monkey
     for program in (tmp_path / "bin").iterdir():
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    transfer = (f"{tmp_path}/src/", f"{tmp_path}/dest")
-    killed = multiprocessing.get_context("fork").Process(target=_transfer, args=transfer)
-    killed.start()
-    assert (tmp_path / "begun").read_text()
-    killed.kill()
-    killed.join()
+    _killed_at_work(tmp_path)
     # as at the destination, until the killed one puts in place what it has
     (tmp_path / "src" / "a").write_text("old")
     os.utime(tmp_path / "src" / "a", (1_000, 1_000))
-    result = _transfer(*transfer)
+    result = _transfer(f"{tmp_path}/src/", f"{tmp_path}/dest")
     assert (result.failure, result.files, result.changed) == (None, 1, True)
     assert _held(tmp_path / "dest") == _held(tmp_path / "src")
 
