@@ -91,7 +91,7 @@ def _is_hidden(pid: int) -> bool:
     except PermissionError:
         return not os.access(f"/proc/{pid}/stat", os.R_OK)
     except (ProcessLookupError, OverflowError):
-        return False
+        pass  # nobody's
     return False
 
 
